@@ -1,0 +1,28 @@
+#pragma once
+// Monotonic and wall time behind one type, so that tests can turn the clock by hand.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace fanfare {
+
+/// Milliseconds since an arbitrary start; never goes back. For timeouts and ages.
+using MonoMillis = std::int64_t;
+/// Milliseconds since 1970-01-01 UTC. For what people and tokens see.
+using WallMillis = std::int64_t;
+
+class Clock {
+  public:
+    virtual ~Clock() = default;
+    [[nodiscard]] virtual MonoMillis mono() const noexcept = 0;
+    [[nodiscard]] virtual WallMillis wall() const noexcept = 0;
+};
+
+/// The machine's clocks. One instance serves all threads.
+[[nodiscard]] const Clock& system_clock() noexcept;
+
+/// RFC 3339 in UTC with milliseconds: "2026-11-20T10:58:00.123Z".
+[[nodiscard]] std::string rfc3339(WallMillis time);
+
+} // namespace fanfare
