@@ -2,6 +2,7 @@
 // JSON out: an escaping writer that appends to a string. No tree, no reflection; the caller keeps
 // braces balanced, the writer keeps commas, escapes and numbers right.
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -42,6 +43,9 @@ class JsonWriter {
     JsonWriter& field(std::string_view name, std::uint64_t value) {
         return key(name).number(value);
     }
+    /// A bool would silently become the number 0 or 1: `field_bool` is what was meant.
+    template <std::same_as<bool> T>
+    JsonWriter& field(std::string_view name, T value) = delete;
     JsonWriter& field_bool(std::string_view name, bool value) { return key(name).boolean(value); }
 
   private:

@@ -38,6 +38,8 @@ using Fields = std::initializer_list<Field>;
 void configure(const Options& options);
 /// Writes out what is queued; at the end of the process and before an abort.
 void flush();
+/// Lines lost so far because the queue was full; for the metric.
+[[nodiscard]] std::uint64_t dropped();
 
 void debug(std::string_view event, Fields fields = {});
 void info(std::string_view event, Fields fields = {});

@@ -1,0 +1,70 @@
+// One keep-alive connection that publishes over REST, one request at a time.
+#pragma once
+
+#include "http_response.hpp"
+#include "room.hpp"
+#include "tally.hpp"
+#include "tcp_stream.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace load {
+
+class Publisher;
+
+class PublisherOwner {
+  public:
+    virtual ~PublisherOwner() = default;
+    /// send() may be called, also from within.
+    virtual void on_ready(Publisher& publisher) = 0;
+    /// The request under way was answered, or its connection broke.
+    virtual void on_over(Publisher& publisher) = 0;
+    /// No connection: send() may not be called until on_ready().
+    virtual void on_lost(Publisher& publisher) = 0;
+    /// The publisher stopped trying to connect.
+    virtual void on_given_up(Publisher& publisher) = 0;
+};
+
+class Publisher final : public StreamHandler, public Timed {
+  public:
+    /// `patient`: never gives up connecting; else after ten seconds without success.
+    Publisher(Network& network, Tally& tally, PublisherOwner& owner, bool patient);
+
+    void connect();
+
+    /// Sends a whole HTTP request that publishes into `room`. Only when idle.
+    void send(std::string_view request, Room& room, Instant now);
+
+    void on_connected() override;
+    std::size_t on_bytes(std::string_view bytes) override;
+    void on_ended(int error) override;
+    void on_timer(std::uint32_t token) override;
+
+  private:
+    enum class State {
+        away, // waits to connect again
+        connecting,
+        idle,
+        head, // a request is under way, its response's head is awaited
+        body,
+    };
+    void on_answer();
+    void reconnect(Duration delay);
+
+    Network& network_;
+    Tally& tally_;
+    PublisherOwner& owner_;
+    const bool patient_;
+    TcpStream stream_;
+    State state_ = State::away;
+    Instant away_since_{};
+    Instant sent_{};
+    Room* room_ = nullptr; // of the request under way
+    int status_ = 0;
+    bool close_after_ = false;
+    BodyReader body_;
+    std::string body_text_;
+};
+
+} // namespace load

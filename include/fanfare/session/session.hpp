@@ -1,0 +1,169 @@
+#pragma once
+// One client, whatever its protocol: who it is, which rooms it is in, what it may do, how fast, and
+// for how long. A state machine without I/O: a protocol turns the client's bytes into the calls
+// below, and the session answers through ClientProtocol and its connection's queue.
+
+#include <fanfare/base/clock.hpp>
+#include <fanfare/net/slot_map.hpp>
+#include <fanfare/net/timer_wheel.hpp>
+#include <fanfare/room/subscriber.hpp>
+#include <fanfare/session/authorizer.hpp>
+#include <fanfare/session/client_protocol.hpp>
+#include <fanfare/session/options.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fanfare::net {
+class OutQueue;
+}
+
+namespace fanfare::session {
+
+class Sessions;
+
+struct SubscribeRequest {
+    std::string_view room;
+    std::optional<Position> since; // resume
+    std::uint32_t last = 0;        // else the newest `last`
+    std::string_view device;       // for @me
+};
+struct PublishRequest {
+    std::string_view room;
+    std::string_view data;  // JSON, as it came
+    std::string_view event; // empty: none
+    std::string_view key;   // idempotency key; empty: none
+    bool ephemeral = false;
+};
+struct HistoryRequest {
+    std::string_view room;
+    std::optional<Position> since;
+    std::optional<std::uint64_t> limit;
+    bool reverse = false;
+};
+
+class Session final : public room::Subscriber, net::TimerWheel::Timer {
+  public:
+    /// `queue` is the connection's: with `direct` on, encoded messages go straight into it.
+    Session(Sessions& service, Outbound& outbound, net::OutQueue& queue, ClientProtocol& protocol,
+            room::Form form, bool direct);
+    ~Session() override;
+
+    /// Registers, says welcome, starts the clocks. `identity` is null for a session without token.
+    void open(IdentityRef identity);
+    /// The connection is ending: leaves all rooms and the registry. Idempotent; no call to the
+    /// protocol or the connection follows.
+    void end();
+
+    // --- what a client's bytes become; names and texts are checked by the protocol's parser ---
+    /// Any frame came: the peer is alive.
+    void heard() noexcept;
+    /// Counts one message against the rate. False: it is over (and answered or closed already).
+    [[nodiscard]] bool admit_message(RequestId id);
+    void authenticate(RequestId id, std::string token);
+    void subscribe(RequestId id, const SubscribeRequest& request);
+    void subscribe_pattern(RequestId id, std::string_view pattern);
+    void unsubscribe(RequestId id, std::string_view room);
+    void unsubscribe_pattern(RequestId id, std::string_view pattern);
+    void publish(RequestId id, const PublishRequest& request);
+    void acknowledge(RequestId id, std::string_view room, std::uint64_t offset);
+    void history(RequestId id, const HistoryRequest& request);
+    void presence(RequestId id, std::string_view room);
+    void ping(RequestId id);
+    /// The request could not be understood.
+    void refuse(RequestId id, const Error& error);
+
+    // --- what the server does to it ---
+    /// Subscribes or unsubscribes by API; the client is told. False: there was nothing to do.
+    bool server_subscribe(std::string_view room);
+    bool server_unsubscribe(std::string_view room, const Error& why);
+    /// Rules or token changed: leaves what is no longer allowed, and tells the client.
+    void review_rights();
+    void close(CloseReason reason, std::string_view detail);
+    /// Says bye, then closes with `drain`.
+    void send_away(std::uint64_t reconnect_in_ms);
+
+    // --- from the connection ---
+    /// The queue ran empty: replay goes on.
+    void drained();
+
+    // --- for protocols ---
+    [[nodiscard]] Sessions& service() noexcept { return service_; }
+    [[nodiscard]] Outbound& outbound() noexcept { return outbound_; }
+    [[nodiscard]] room::Form form() const noexcept { return form_; }
+    void set_direct(bool on) noexcept { direct_ = on; }
+    /// Null: anonymous.
+    [[nodiscard]] const Identity* identity() const noexcept { return identity_.get(); }
+    [[nodiscard]] std::string_view user() const noexcept;
+    /// 16 characters, unguessable.
+    [[nodiscard]] std::string id() const;
+    [[nodiscard]] WallMillis connected_at() const noexcept { return connected_at_; }
+    [[nodiscard]] net::Handle handle() const noexcept { return handle_; }
+    /// Queues bytes of one message; cuts the session off if it is too slow. False: it was cut.
+    bool send_message(const LocalBytesRef& bytes);
+    [[nodiscard]] room::Subscription* find(std::string_view room) noexcept;
+
+  private:
+    friend class Sessions;
+    struct PendingJoin {
+        room::Subscription* subscription;
+        RequestId id;
+        std::optional<RequestId> unsubscribe; // asked for while joining; answered after the join
+        bool by_server = false;
+    };
+
+    void on_joined(room::Subscription& subscription, const room::JoinResult& result) override;
+    void on_replay(room::Subscription& subscription, const room::ReplayBatch& batch) override;
+    void on_message(room::Delivery& delivery, room::Subscription* subscription) override;
+    void on_presence(room::PresenceDelivery& delivery, room::Subscription& subscription) override;
+    void on_pattern_ready(std::string_view pattern) override;
+    void on_timer() override;
+
+    [[nodiscard]] bool may_act(RequestId id);
+    [[nodiscard]] bool may_read(RequestId id, std::string_view room);
+    [[nodiscard]] Error subscribe_fault(std::string_view room) const;
+    [[nodiscard]] Error publish_fault(const PublishRequest& request);
+    void fail(RequestId id, Code code, std::string message);
+    void authenticated(RequestId id, const IdentityRef& identity, const Error& error);
+    void join(room::Subscription& subscription, std::string_view room,
+              const SubscribeRequest& wish);
+    void continue_replay(room::Subscription& subscription);
+    void leave(room::Subscription& subscription);
+    void destroy(room::Subscription& subscription);
+    [[nodiscard]] bool wants_from_pattern(const room::Message& message);
+    [[nodiscard]] PendingJoin* pending_join(const room::Subscription& subscription) noexcept;
+    void set_identity(IdentityRef identity);
+    void schedule();
+
+    Sessions& service_;
+    Outbound& outbound_;
+    net::OutQueue& queue_;
+    ClientProtocol& protocol_;
+    IdentityRef identity_;
+    room::Subscription* subscriptions_ = nullptr; // owned list
+    std::unique_ptr<std::vector<std::string>> patterns_;
+    std::unique_ptr<std::vector<PendingJoin>> joining_;
+    std::unique_ptr<std::vector<std::pair<std::string, RequestId>>> pattern_waits_;
+    net::Handle handle_ = 0;
+    std::uint64_t secret_ = 0; // makes the session's id unguessable
+    WallMillis connected_at_ = 0;
+    MonoMillis opened_ = 0;
+    MonoMillis heard_ = 0;
+    MonoMillis next_ping_ = 0;
+    Session* same_user_next_ = nullptr;
+    Session* same_user_previous_ = nullptr;
+    std::uint32_t rate_window_ = 0;
+    std::uint32_t rate_count_ = 0;
+    std::uint16_t rooms_ = 0;
+    std::uint8_t rate_strikes_ = 0;
+    room::Form form_;
+    bool direct_;
+    bool ended_ = false;
+    bool authenticating_ = false;
+};
+
+} // namespace fanfare::session

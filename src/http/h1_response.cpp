@@ -1,0 +1,93 @@
+#include "h1_response.hpp"
+
+#include <fanfare/base/json_writer.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <ctime>
+
+namespace fanfare::http {
+namespace {
+
+void append_two(std::string& out, int value) {
+    out += static_cast<char>('0' + value / 10);
+    out += static_cast<char>('0' + value % 10);
+}
+
+} // namespace
+
+std::string_view DateCache::at(WallMillis now) {
+    const std::int64_t second = now / 1000;
+    if (second == second_) return text_;
+    second_ = second;
+    // Not strftime: its names follow the locale.
+    constexpr std::array<const char*, 7> days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    constexpr std::array<const char*, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                 "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    const auto time = static_cast<std::time_t>(second);
+    std::tm utc{};
+    ::gmtime_r(&time, &utc);
+    text_.clear();
+    text_.append(days[static_cast<std::size_t>(utc.tm_wday)]).append(", ");
+    append_two(text_, utc.tm_mday);
+    text_.append(" ").append(months[static_cast<std::size_t>(utc.tm_mon)]).append(" ");
+    append_number(text_, static_cast<std::uint64_t>(utc.tm_year + 1900));
+    text_ += ' ';
+    append_two(text_, utc.tm_hour);
+    text_ += ':';
+    append_two(text_, utc.tm_min);
+    text_ += ':';
+    append_two(text_, utc.tm_sec);
+    text_ += " GMT";
+    return text_;
+}
+
+bool may_have_body(int status) noexcept {
+    return status >= 200 && status != 204 && status != 304;
+}
+
+void append_head(std::string& out, const ResponseHead& head) {
+    const Response& response = head.response;
+    const auto line = [&](std::string_view name, std::string_view value) {
+        out.append(name).append(value).append("\r\n");
+    };
+    out += "HTTP/1.1 ";
+    append_number(out, static_cast<std::uint64_t>(response.status));
+    out += ' ';
+    line(reason_phrase(response.status), {});
+    line("Date: ", head.date);
+    if (may_have_body(response.status)) {
+        if (!response.content_type.empty()) line("Content-Type: ", response.content_type);
+        if (head.framing == Framing::length) {
+            out += "Content-Length: ";
+            append_number(out, response.content_type.empty() ? 0 : response.body.size());
+            out += "\r\n";
+        } else if (head.framing == Framing::chunked) {
+            line("Transfer-Encoding: chunked", {});
+        }
+    }
+    if (!head.request_id.empty()) line("X-Request-Id: ", head.request_id);
+    if (head.close) {
+        line("Connection: close", {});
+    } else if (head.http_1_0) {
+        line("Connection: keep-alive", {});
+    }
+    // RFC 9110 §15.5.2 demands a challenge; a handler that knows more has set its own.
+    if (response.status == 401 && response.headers.find("WWW-Authenticate:") == std::string::npos)
+        line("WWW-Authenticate: Bearer realm=\"fanfare\"", {});
+    out.append(response.headers).append("\r\n");
+}
+
+void append_chunk_size(std::string& out, std::size_t bytes) {
+    std::array<char, 16> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), bytes, 16).ptr;
+    out.append(digits.data(), end).append("\r\n");
+}
+
+bool is_sane_request_id(std::string_view id) noexcept {
+    return !id.empty() && id.size() <= 128 &&
+           std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+} // namespace fanfare::http

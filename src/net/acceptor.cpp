@@ -1,0 +1,154 @@
+#include <fanfare/base/log.hpp>
+#include <fanfare/net/acceptor.hpp>
+#include <fanfare/net/reactor.hpp>
+
+#include <arpa/inet.h>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace fanfare::net {
+namespace {
+
+error_code system_error(int value) {
+    return {value, boost::system::system_category()};
+}
+
+struct SocketAddress {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+};
+
+bool resolve(const ListenAddress& address, SocketAddress& out) {
+    auto* v4 = reinterpret_cast<sockaddr_in*>(&out.storage);  // NOLINT: the sockets interface
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.storage); // NOLINT
+    if (::inet_pton(AF_INET, address.host.c_str(), &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(address.port);
+        out.size = sizeof(sockaddr_in);
+        return true;
+    }
+    out.storage = {};
+    if (::inet_pton(AF_INET6, address.host.c_str(), &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(address.port);
+        out.size = sizeof(sockaddr_in6);
+        return true;
+    }
+    return false;
+}
+
+// More connections a wake-up than this would starve the connections that are open.
+constexpr int accepts_per_turn = 64;
+constexpr int backlog = 4096;
+
+} // namespace
+
+Result<ListenAddress> parse_listen_address(const std::string& text) {
+    const auto invalid = system_error(EINVAL);
+    const auto colon = text.rfind(':');
+    if (colon == std::string::npos) return invalid;
+    ListenAddress address;
+    address.host = text.substr(0, colon);
+    if (address.host.size() >= 2 && address.host.front() == '[' && address.host.back() == ']')
+        address.host = address.host.substr(1, address.host.size() - 2);
+    else if (address.host.find(':') != std::string::npos)
+        return invalid;
+    if (address.host.empty() || address.host == "*") address.host = "0.0.0.0";
+    if (address.host == "localhost") address.host = "127.0.0.1";
+    const char* const begin = text.data() + colon + 1;
+    const char* const end = text.data() + text.size();
+    const auto [rest, fault] = std::from_chars(begin, end, address.port);
+    if (begin == end || rest != end || fault != std::errc{}) return invalid;
+    SocketAddress probe;
+    if (!resolve(address, probe)) return invalid;
+    return address;
+}
+
+Acceptor::Acceptor(Reactor& reactor, Admission& admission, OnAccept on_accept)
+    : reactor_(reactor), admission_(admission), on_accept_(std::move(on_accept)) {}
+
+Acceptor::~Acceptor() {
+    close();
+}
+
+error_code Acceptor::listen(ListenAddress& address) {
+    SocketAddress at;
+    if (!resolve(address, at)) return system_error(EINVAL);
+    fd_ = ::socket(at.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd_ < 0) return system_error(errno);
+    const int one = 1;
+    ::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    ::setsockopt(fd_, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    if (at.storage.ss_family == AF_INET6)
+        ::setsockopt(fd_, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    const auto fail = [this] {
+        const int why = errno;
+        close();
+        return system_error(why);
+    };
+    if (::bind(fd_, reinterpret_cast<const sockaddr*>(&at.storage), at.size) != 0) // NOLINT
+        return fail();
+    if (::listen(fd_, backlog) != 0) return fail();
+    at.size = sizeof at.storage;
+    if (::getsockname(fd_, reinterpret_cast<sockaddr*>(&at.storage), &at.size) != 0) // NOLINT
+        return fail();
+    // The port has the same place in both families.
+    address.port = ntohs(reinterpret_cast<const sockaddr_in*>(&at.storage)->sin_port); // NOLINT
+    spare_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (!reactor_.poll_set().add(fd_, *this, EPOLLIN)) return fail();
+    return {};
+}
+
+void Acceptor::close() {
+    cancel();
+    if (fd_ >= 0) ::close(fd_);
+    if (spare_fd_ >= 0) ::close(spare_fd_);
+    fd_ = spare_fd_ = -1;
+}
+
+void Acceptor::on_events(std::uint32_t /*events*/) {
+    for (int i = 0; i < accepts_per_turn && fd_ >= 0; ++i) {
+        const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+                out_of_descriptors();
+            // Everything else is the peer's trouble (ECONNABORTED …) or nothing left to accept.
+            if (errno == ECONNABORTED || errno == EINTR) continue;
+            return;
+        }
+        const Admission::Verdict verdict = admission_.enter();
+        if (verdict == Admission::Verdict::refuse) {
+            ::close(fd);
+            continue;
+        }
+        on_accept_(fd, verdict);
+    }
+}
+
+void Acceptor::out_of_descriptors() {
+    // The listening socket would report the waiting peer for ever. Give up the spare descriptor,
+    // take the peer in and close it, then rest for a moment.
+    if (spare_fd_ >= 0) {
+        ::close(spare_fd_);
+        spare_fd_ = -1;
+        const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+        if (fd >= 0) ::close(fd);
+        spare_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    if (!armed()) log::warn("accept_refused", {{"reason", "out of descriptors or memory"}});
+    reactor_.poll_set().modify(fd_, *this, 0);
+    reactor_.timers().set(*this, std::chrono::milliseconds{100});
+    errno = EMFILE;
+}
+
+void Acceptor::on_timer() {
+    if (fd_ >= 0) reactor_.poll_set().modify(fd_, *this, EPOLLIN);
+}
+
+} // namespace fanfare::net

@@ -1,0 +1,251 @@
+#include <fanfare/base/assert.hpp>
+#include <fanfare/net/reactor.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <thread>
+
+namespace fanfare::net {
+namespace {
+thread_local Reactor* current_reactor = nullptr;
+
+// Longest sleep without a timer: bounds how stale `now` can get in an idle reactor.
+constexpr std::int64_t sleep_ms_max = 1'000;
+// Dispatches of a full poll batch in one turn before queues are flushed.
+constexpr int dispatches_per_turn = 4;
+} // namespace
+
+struct Reactor::Wake final : PollHandler {
+    explicit Wake(Reactor& owner) : reactor(owner) {
+        FANFARE_ASSERT(owner.poll_set_.add(owner.mailbox_.wake_fd(), *this, EPOLLIN));
+    }
+    void on_events(std::uint32_t /*events*/) override { reactor.mailbox_.clear_wake(); }
+    Reactor& reactor;
+};
+
+struct Reactor::Asio {
+    explicit Asio(Reactor& reactor)
+        : poll(*reactor.context_, reactor.poll_set_.fd()), tick(*reactor.context_) {}
+    ~Asio() { poll.release(); } // the poll set closes its own descriptor
+    boost::asio::posix::stream_descriptor poll;
+    boost::asio::steady_timer tick;
+};
+
+Reactor::Reactor(unsigned index, const Clock& clock, Metrics& metrics)
+    : index_(index), clock_(clock), metrics_(metrics),
+      context_(std::make_unique<boost::asio::io_context>(1)),
+      read_buffer_(std::make_unique<std::byte[]>(read_bytes + read_slack)), now_(clock.mono()),
+      timers_(now_), wake_(std::make_unique<Wake>(*this)), asio_(std::make_unique<Asio>(*this)),
+      turns_(metrics.counter("reactor_turns_total", "Turns of the event loops.")),
+      mail_(metrics.counter("mailbox_entries_total", "Commands run from mailboxes.")),
+      mail_batches_(metrics.counter("mailbox_batches_total", "Times a mailbox had commands.")) {}
+
+Reactor::~Reactor() {
+    destroy_owned();
+    // Commands that were never sent or run are destroyed, not run: their targets may be gone.
+    for (auto& [to, chunk] : outboxes_)
+        if (chunk)
+            for (std::uint32_t i = 0; i < chunk->count; ++i) chunk->entries[i].drop();
+}
+
+Reactor* Reactor::current() noexcept {
+    return current_reactor;
+}
+
+MailEntry& Reactor::outgoing(Reactor& to) {
+    if (outboxes_.size() <= to.index_) outboxes_.resize(to.index_ + 1);
+    auto& [target, chunk] = outboxes_[to.index_];
+    if (chunk && chunk->count == MailChunk::capacity) send_chunk(to.index_);
+    if (!chunk) chunk = std::make_unique_for_overwrite<MailChunk>();
+    target = &to;
+    return chunk->entries[chunk->count++];
+}
+
+void Reactor::send_chunk(std::size_t to) {
+    auto& [target, chunk] = outboxes_[to];
+    target->mailbox_.push(std::move(chunk));
+}
+
+Handle Reactor::adopt(std::unique_ptr<Owned> thing) {
+    Owned* const raw = thing.get();
+    raw->handle_ = owned_.insert(std::move(thing));
+    return raw->handle_;
+}
+
+Owned* Reactor::find(Handle handle) noexcept {
+    const std::unique_ptr<Owned>* const found = owned_.find(handle);
+    return found != nullptr ? found->get() : nullptr;
+}
+
+void Reactor::retire(Handle handle) {
+    if (owned_.find(handle) != nullptr) retired_.push_back(owned_.erase(handle));
+}
+
+void Reactor::destroy_owned() {
+    Reactor* const before = std::exchange(current_reactor, this);
+    // Destructors may retire others, or adopt: repeat until nothing is left.
+    while (owned_.size() != 0 || !retired_.empty()) {
+        std::vector<Handle> handles;
+        owned_.for_each(
+            [&](const std::unique_ptr<Owned>& thing) { handles.push_back(thing->handle_); });
+        for (const Handle handle : handles) retire(handle);
+        const auto doomed = std::exchange(retired_, {});
+    }
+    current_reactor = before;
+}
+
+void Reactor::mark_dirty(OutQueue& queue) {
+    dirty_.push_back(&queue);
+    queue.dirty_slot_ = static_cast<std::uint32_t>(dirty_.size());
+}
+
+void Reactor::unmark_dirty(OutQueue& queue) noexcept {
+    if (queue.dirty_slot_ == 0) return;
+    dirty_[queue.dirty_slot_ - 1] = nullptr;
+    queue.dirty_slot_ = 0;
+}
+
+void Reactor::flush_dirty() {
+    // Flushing may make further queues dirty (a drained queue pulls more): they join the list.
+    for (std::size_t i = 0; i < dirty_.size(); ++i) { // NOLINT: the list grows meanwhile
+        OutQueue* const queue = dirty_[i];
+        if (queue == nullptr) continue;
+        queue->dirty_slot_ = 0;
+        queue->flush();
+    }
+    dirty_.clear();
+    if (dirty_.capacity() > 65'536) dirty_.shrink_to_fit();
+}
+
+void Reactor::arm_poll_set() {
+    if (poll_armed_) return;
+    poll_armed_ = true;
+    asio_->poll.async_wait(
+        boost::asio::posix::stream_descriptor::wait_read, [this](const error_code& why) {
+            poll_armed_ = false;
+            if (why) return;
+            begin_turn();
+            int rounds = 0;
+            while (poll_set_.dispatch() == PollSet::batch_max && ++rounds < dispatches_per_turn) {
+            }
+        });
+}
+
+void Reactor::arm_tick() {
+    const MonoMillis now = clock_.mono();
+    const std::int64_t wait = timers_.next_in(now, sleep_ms_max);
+    if (tick_due_ != 0 && tick_due_ <= now + wait) return;
+    tick_due_ = now + wait;
+    // Cancels a wait for a later time; that handler is told so and changes nothing.
+    asio_->tick.expires_after(std::chrono::milliseconds{wait});
+    asio_->tick.async_wait([this](const error_code& why) {
+        if (!why) tick_due_ = 0;
+    });
+}
+
+void Reactor::begin_turn() {
+    now_ = clock_.mono();
+}
+
+bool Reactor::end_turn() {
+    turns_.add();
+    bool worked = false;
+    // Posts to oneself and what they cause belong to the same turn, within reason: a room and its
+    // subscribers on one reactor must not cost a round of the event loop per step.
+    for (int round = 0; round < 8; ++round) {
+        if (outboxes_.size() > index_ && outboxes_[index_].second) send_chunk(index_);
+        const std::size_t run = mailbox_.drain();
+        if (run != 0) {
+            mail_.add(run);
+            mail_batches_.add();
+            worked = true;
+        }
+        flush_dirty();
+        if (outboxes_.size() <= index_ || !outboxes_[index_].second) break;
+    }
+    for (std::size_t to = 0; to < outboxes_.size(); ++to)
+        if (outboxes_[to].second) {
+            worked = worked || to == index_;
+            send_chunk(to);
+        }
+    if (!retired_.empty()) {
+        // A destructor may retire others: they go next turn.
+        const auto doomed = std::exchange(retired_, {});
+        worked = true;
+    }
+    return worked;
+}
+
+void Reactor::run_turn() {
+    Reactor* const before = std::exchange(current_reactor, this);
+    begin_turn();
+    timers_.advance(now_);
+    arm_poll_set();
+    context_->restart();
+    context_->poll();
+    end_turn();
+    current_reactor = before;
+}
+
+void Reactor::run() {
+    current_reactor = this;
+    bool worked = true;
+    while (!stopped_.load(std::memory_order_acquire)) {
+        arm_poll_set();
+        arm_tick();
+        context_->restart();
+        if (!worked && mailbox_.prepare_sleep()) {
+            context_->run_one();
+            mailbox_.awake();
+        }
+        begin_turn();
+        context_->poll();
+        timers_.advance(now_);
+        worked = end_turn();
+    }
+    current_reactor = nullptr;
+}
+
+void Reactor::stop() {
+    stopped_.store(true, std::memory_order_release);
+    post([] {}); // wakes it
+}
+
+struct Reactors::Threads {
+    std::vector<std::thread> threads;
+};
+
+Reactors::Reactors(unsigned count, const Clock& clock, Metrics& metrics)
+    : threads_(std::make_unique<Threads>()) {
+    for (unsigned i = 0; i < count; ++i)
+        reactors_.push_back(std::make_unique<Reactor>(i, clock, metrics));
+}
+
+Reactors::~Reactors() {
+    stop();
+}
+
+void Reactors::start() {
+    for (auto& reactor : reactors_) {
+        threads_->threads.emplace_back([raw = reactor.get()] {
+            ::pthread_setname_np(::pthread_self(),
+                                 ("fanfare-" + std::to_string(raw->index())).c_str());
+            raw->run();
+        });
+    }
+}
+
+void Reactors::stop() {
+    for (auto& reactor : reactors_) reactor->stop();
+    for (auto& thread : threads_->threads)
+        if (thread.joinable()) thread.join();
+    threads_->threads.clear();
+}
+
+} // namespace fanfare::net

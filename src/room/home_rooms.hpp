@@ -1,0 +1,80 @@
+#pragma once
+// The home side of a reactor: all rooms whose name hashes to it.
+
+#include "room.hpp"
+#include "room_name.hpp"
+
+#include <fanfare/room/rooms.hpp>
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace fanfare::room {
+
+/// A join on its way to the home reactor and back.
+struct JoinRequest {
+    Rooms* origin = nullptr;
+    RoomNameRef name;
+    net::Handle local_room = 0;
+    net::Handle ticket = 0; // the subscription, on the origin reactor
+    JoinWish wish;
+    Room::JoinOutcome outcome;
+};
+
+class HomeRooms {
+  public:
+    HomeRooms(Rooms& rooms, unsigned reactors);
+    ~HomeRooms();
+
+    [[nodiscard]] Rooms& rooms() noexcept { return rooms_; }
+    [[nodiscard]] net::Reactor& reactor() noexcept { return rooms_.reactor(); }
+
+    void commit(const DraftRef& message, const PublishReply& reply);
+    void join(std::unique_ptr<JoinRequest> request);
+    void leave(const RoomName& name, unsigned reactor, Form form, std::string_view user);
+    [[nodiscard]] ReplayBatch replay(const RoomName& name, const Position& after,
+                                     std::size_t bytes_max);
+    [[nodiscard]] HistoryResult history(const RoomName& name, const HistoryQuery& query);
+    [[nodiscard]] PresenceResult presence(const RoomName& name);
+    [[nodiscard]] RoomInfo info(const RoomName& name);
+    [[nodiscard]] std::vector<RoomInfo> list(std::string_view prefix, std::string_view after,
+                                             std::size_t limit) const;
+
+    void add_pattern(const std::string& pattern, unsigned reactor);
+    void remove_pattern(const std::string& pattern, unsigned reactor);
+    /// Reactors with a pattern that matches.
+    [[nodiscard]] ReactorSet pattern_reactors(std::string_view room) const;
+
+    void rules_changed() noexcept { ++rules_generation_; }
+
+    // for Room
+    void became_idle(Room& room) noexcept;
+    void became_busy(Room& room) noexcept;
+    void forget(Room& room);
+
+  private:
+    /// Null: no room for another room.
+    Room* find_or_create(std::string_view text, std::uint64_t hash, const RoomNameRef& name);
+    Room* find(std::string_view text, std::uint64_t hash);
+    [[nodiscard]] bool make_place();
+
+    Rooms& rooms_;
+    std::size_t rooms_max_;
+    unsigned reactors_;
+    std::uint32_t rules_generation_ = 1;
+    boost::unordered_flat_map<RoomKey, std::unique_ptr<Room>, RoomKeyHash> table_;
+    Room* idle_first_ = nullptr;
+    Room* idle_last_ = nullptr;
+    std::map<std::string, ReactorSet, std::less<>> patterns_;
+    // instruments
+    Counter& published_;
+    Counter& published_bytes_;
+    Counter& evicted_;
+    Gauge& rooms_gauge_;
+    friend class Room;
+};
+
+} // namespace fanfare::room

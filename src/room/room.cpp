@@ -1,0 +1,288 @@
+#include "room.hpp"
+
+#include "home_rooms.hpp"
+#include "subscribers.hpp"
+
+#include <fanfare/net/reactor.hpp>
+
+#include <algorithm>
+
+namespace fanfare::room {
+namespace {
+
+// A room that was never published to is forgotten sooner than position_ttl: nothing is lost but
+// the name of an empty numbering. Long enough for clients that reconnect.
+constexpr std::chrono::milliseconds unpublished_ttl{60'000};
+
+struct Deliver {
+    LocalRooms* local;
+    MessageRef message;
+    net::Handle local_room;
+    bool patterns;
+    void operator()() const { local->deliver(*message, local_room, patterns); }
+};
+
+struct Announce {
+    LocalRooms* local;
+    std::shared_ptr<const PresenceNote> note;
+    net::Handle local_room;
+    void operator()() const { local->announce(*note, local_room); }
+};
+
+} // namespace
+
+Room::Room(HomeRooms& rooms, RoomNameRef name, const Rule* rule, std::uint32_t rules_generation)
+    : rooms_(rooms), name_(std::move(name)), rule_(rule), epoch_(Epoch::fresh()),
+      last_left_(rooms.reactor().now()), rules_generation_(rules_generation) {}
+
+Room::~Room() = default;
+
+void Room::follow(const Rule* rule, std::uint32_t generation) {
+    rules_generation_ = generation;
+    rule_ = rule;
+    if (rule_ == nullptr) return; // no rule any more: it lives out its time, unreachable
+    history_.trim(rule_->history.size);
+    if (!rule_->presence) presence_.reset();
+    schedule();
+}
+
+void Room::append(Message& message) {
+    const Clock& clock = rooms_.reactor().clock();
+    if (message.ephemeral()) {
+        message.number({}, clock);
+        return;
+    }
+    message.number({epoch_, ++offset_}, clock);
+    last_publish_ = rooms_.reactor().now();
+    if (rule_ != nullptr) history_.add(MessageRef{&message}, rule_->history.size);
+    if (subscribers_ == 0) rooms_.became_idle(*this); // moves it to the young end
+    // An armed timer is due earlier than anything this message brings.
+    if (!armed()) schedule();
+}
+
+void Room::encode(Message& message) {
+    for (std::size_t form = 0; form < form_count; ++form) {
+        const bool wanted = std::any_of(interests_.begin(), interests_.end(),
+                                        [&](const Interest& i) { return i.forms[form] != 0; });
+        if (!wanted) continue;
+        Encoders& encoders = rooms_.rooms().encoders();
+        auto as = static_cast<Form>(form);
+        while (!message.encoded(as)) {
+            SharedBytesRef bytes = encoders[static_cast<std::size_t>(as)]->encode(message);
+            if (bytes) {
+                message.set_encoded(as, std::move(bytes));
+                break;
+            }
+            as = encoders[static_cast<std::size_t>(as)]->fallback();
+        }
+    }
+}
+
+void Room::distribute(const DraftRef& message) {
+    encode(*message);
+    ReactorSet with_pattern;
+    if (rule_ != nullptr && rule_->patterns) with_pattern = rooms_.pattern_reactors(name_->text());
+    const auto& all = rooms_.rooms().all();
+    for (const Interest& interest : interests_) {
+        Rooms& target = *all[interest.reactor];
+        target.reactor().post(Deliver{&target.local(), message, interest.local_room,
+                                      with_pattern.test(interest.reactor)});
+        with_pattern.reset(interest.reactor);
+    }
+    if (with_pattern.none()) return;
+    for (std::size_t reactor = 0; reactor < all.size(); ++reactor)
+        if (with_pattern.test(reactor))
+            all[reactor]->reactor().post(Deliver{&all[reactor]->local(), message, 0, true});
+}
+
+Interest& Room::interest_of(unsigned reactor, net::Handle local_room) {
+    for (Interest& interest : interests_)
+        if (interest.reactor == reactor) {
+            // The reactor may have dropped the room and taken it up again since.
+            interest.local_room = local_room;
+            return interest;
+        }
+    Interest& fresh = interests_.emplace_back();
+    fresh.reactor = static_cast<std::uint16_t>(reactor);
+    fresh.local_room = local_room;
+    return fresh;
+}
+
+Room::JoinOutcome Room::join(unsigned reactor, net::Handle local_room, const JoinWish& wish) {
+    Interest& interest = interest_of(reactor, local_room);
+    ++interest.subscribers;
+    ++interest.forms[static_cast<std::size_t>(wish.form)];
+    if (subscribers_++ == 0) rooms_.became_busy(*this);
+
+    if (rule_ != nullptr && rule_->presence) {
+        if (!presence_) presence_ = std::make_unique<Presence>();
+        if (wish.user.empty())
+            presence_->enter_anonymous();
+        else if (presence_->enter(wish.user, wish.info))
+            announce(wish.user, true);
+    }
+
+    expire();
+    JoinOutcome outcome;
+    outcome.result.position = newest();
+    outcome.replay_after = offset_;
+    if (wish.since) {
+        const bool recovered =
+            wish.since->epoch == epoch_ && history_.covers(wish.since->offset, offset_);
+        outcome.result.recovered = recovered;
+        if (recovered) outcome.replay_after = wish.since->offset;
+    } else if (wish.last != 0) {
+        outcome.replay_after = offset_ - std::min<std::uint64_t>(wish.last, history_.size());
+    }
+    return outcome;
+}
+
+void Room::leave(unsigned reactor, Form form, std::string_view user) {
+    const auto at = std::find_if(interests_.begin(), interests_.end(),
+                                 [&](const Interest& i) { return i.reactor == reactor; });
+    if (at == interests_.end()) return;
+    --at->forms[static_cast<std::size_t>(form)];
+    if (--at->subscribers == 0) interests_.erase(at);
+    --subscribers_;
+    const MonoMillis now = rooms_.reactor().now();
+    if (presence_) {
+        if (user.empty())
+            presence_->leave_anonymous();
+        else
+            presence_->leave(user, now, rooms_.rooms().options().presence_linger);
+    }
+    if (subscribers_ == 0) {
+        interests_.shrink_to_fit();
+        last_left_ = now;
+        rooms_.became_idle(*this);
+    }
+    schedule();
+}
+
+void Room::announce(std::string_view user, bool joined) {
+    // Above the bound a join would cost one push per member and tell nobody anything.
+    if (presence_->members().size() > rooms_.rooms().options().presence_members_max) return;
+    if (interests_.empty()) return;
+    const auto note = std::make_shared<const PresenceNote>(
+        PresenceNote{std::string{name_->text()}, std::string{user}, joined});
+    for (const Interest& interest : interests_) {
+        Rooms& target = *rooms_.rooms().all()[interest.reactor];
+        target.reactor().post(Announce{&target.local(), note, interest.local_room});
+    }
+}
+
+ReplayBatch Room::replay(const Position& after, std::size_t bytes_max) {
+    ReplayBatch batch;
+    batch.newest = newest();
+    if (after.epoch != epoch_ || !history_.covers(after.offset, offset_)) {
+        batch.trimmed = true;
+        return batch;
+    }
+    const std::uint64_t oldest = history_.oldest_offset(offset_);
+    std::size_t bytes = 0;
+    for (std::uint64_t offset = after.offset + 1; offset <= offset_; ++offset) {
+        const MessageRef& message = history_[offset - oldest];
+        // The envelope is estimated: it only has to bound the queue, not to measure it.
+        bytes += message->data().size() + message->room().size() + 160;
+        if (!batch.messages.empty() && bytes > bytes_max) return batch;
+        batch.messages.push_back(message);
+    }
+    batch.caught_up = true;
+    return batch;
+}
+
+HistoryResult Room::history(const HistoryQuery& query) {
+    expire();
+    HistoryResult result;
+    result.position = newest();
+    const std::uint64_t oldest = history_.oldest_offset(offset_);
+    std::size_t bytes = 0;
+    // True while there is room for one more.
+    const auto take = [&](std::uint64_t offset) {
+        const MessageRef& message = history_[offset - oldest];
+        bytes += message->data().size() + message->room().size() + 160;
+        const bool fits = result.messages.size() < query.limit &&
+                          (result.messages.empty() || bytes <= query.bytes_max);
+        if (fits)
+            result.messages.push_back(message);
+        else
+            result.more = true;
+        return fits;
+    };
+    if (history_.empty()) return result;
+    const bool foreign = query.since && !query.since->epoch.none() && query.since->epoch != epoch_;
+    if (query.reverse) {
+        std::uint64_t from = offset_;
+        if (query.since && !foreign && query.since->offset <= offset_)
+            from = query.since->offset == 0 ? 0 : query.since->offset - 1;
+        for (std::uint64_t offset = from; offset >= oldest && offset != 0; --offset)
+            if (!take(offset)) break;
+        return result;
+    }
+    std::uint64_t from = oldest;
+    if (query.since && !foreign) {
+        from = std::max(oldest, std::min(query.since->offset, offset_) + 1);
+    } else if (!query.since) {
+        // The newest `limit` that also fit the bytes, oldest first.
+        std::uint64_t offset = offset_;
+        while (offset >= oldest && offset != 0 && take(offset)) --offset;
+        std::reverse(result.messages.begin(), result.messages.end());
+        return result;
+    }
+    for (std::uint64_t offset = from; offset <= offset_; ++offset)
+        if (!take(offset)) break;
+    return result;
+}
+
+PresenceResult Room::presence() const {
+    PresenceResult result;
+    if (!presence_) return result;
+    result.total = presence_->total();
+    for (const auto& [user, member] : presence_->members()) {
+        if (result.members.size() == rooms_.rooms().options().presence_members_max) break;
+        result.members.push_back({user, member.sessions, member.info});
+    }
+    return result;
+}
+
+void Room::expire() {
+    const MonoMillis now = rooms_.reactor().now();
+    if (rule_ != nullptr && rule_->history.ttl.count() != 0)
+        history_.expire(now, rule_->history.ttl);
+    if (presence_)
+        for (const std::string& user : presence_->expire(now)) announce(user, false);
+}
+
+MonoMillis Room::idle_until() const noexcept {
+    const std::chrono::milliseconds ttl = rooms_.rooms().options().position_ttl;
+    if (last_publish_ == 0) return last_left_ + std::min(ttl, unpublished_ttl).count();
+    return last_publish_ + ttl.count();
+}
+
+void Room::schedule() {
+    const MonoMillis now = rooms_.reactor().now();
+    std::optional<MonoMillis> due;
+    const auto consider = [&](MonoMillis at) { due = due ? std::min(*due, at) : at; };
+    if (!history_.empty() && rule_ != nullptr && rule_->history.ttl.count() != 0)
+        consider(history_.oldest()->born() + rule_->history.ttl.count());
+    if (presence_)
+        if (const auto next = presence_->next_expiry()) consider(*next);
+    if (subscribers_ == 0) consider(idle_until());
+    if (due)
+        rooms_.reactor().timers().set(
+            *this, std::chrono::milliseconds{std::max<MonoMillis>(*due - now, 1)});
+    else
+        cancel();
+}
+
+void Room::on_timer() {
+    expire();
+    const bool over = subscribers_ == 0 && history_.empty() && (!presence_ || presence_->empty()) &&
+                      rooms_.reactor().now() >= idle_until();
+    if (over)
+        rooms_.forget(*this); // destroys this
+    else
+        schedule();
+}
+
+} // namespace fanfare::room

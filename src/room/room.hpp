@@ -1,0 +1,92 @@
+#pragma once
+// The home side of one room: numbers, keeps, encodes once per form in use, and posts to each
+// reactor that has subscribers. Lives on the room's home reactor.
+
+#include "history.hpp"
+#include "presence.hpp"
+#include "room_name.hpp"
+
+#include <fanfare/net/timer_wheel.hpp>
+#include <fanfare/room/rooms.hpp>
+
+#include <array>
+#include <bitset>
+#include <memory>
+#include <vector>
+
+namespace fanfare::room {
+
+class HomeRooms;
+
+/// Reactors in a process, at most.
+inline constexpr std::size_t reactors_max = 256;
+using ReactorSet = std::bitset<reactors_max>;
+
+/// One reactor's interest in a room.
+struct Interest {
+    net::Handle local_room = 0; // names the room on that reactor
+    std::uint32_t subscribers = 0;
+    std::uint16_t reactor = 0;
+    std::array<std::uint32_t, form_count> forms{};
+};
+
+class Room final : public net::TimerWheel::Timer {
+  public:
+    Room(HomeRooms& rooms, RoomNameRef name, const Rule* rule, std::uint32_t rules_generation);
+    ~Room() override;
+
+    [[nodiscard]] const RoomName& name() const noexcept { return *name_; }
+    [[nodiscard]] Position newest() const noexcept { return {epoch_, offset_}; }
+    [[nodiscard]] std::uint64_t subscribers() const noexcept { return subscribers_; }
+    [[nodiscard]] const Rule* rule() const noexcept { return rule_; }
+
+    /// Numbers and keeps it. Ephemeral messages get no offset and are not kept.
+    void append(Message& message);
+    /// Sends it to all reactors with subscribers, and to those that have a matching pattern.
+    void distribute(const DraftRef& message);
+
+    struct JoinOutcome {
+        JoinResult result;
+        std::uint64_t replay_after =
+            0; // replay starts after this offset; newest: nothing to replay
+    };
+    [[nodiscard]] JoinOutcome join(unsigned reactor, net::Handle local_room, const JoinWish& wish);
+    void leave(unsigned reactor, Form form, std::string_view user);
+
+    [[nodiscard]] ReplayBatch replay(const Position& after, std::size_t bytes_max);
+    [[nodiscard]] HistoryResult history(const HistoryQuery& query);
+    [[nodiscard]] PresenceResult presence() const;
+
+    /// Follows new rules.
+    void follow(const Rule* rule, std::uint32_t generation);
+    [[nodiscard]] std::uint32_t rules_generation() const noexcept { return rules_generation_; }
+
+  private:
+    friend class HomeRooms;
+    void on_timer() override;
+    void expire();
+    /// Sets the timer for what happens next: a message's age, a lingering user, the room's own end.
+    void schedule();
+    [[nodiscard]] MonoMillis idle_until() const noexcept;
+    void announce(std::string_view user, bool joined);
+    [[nodiscard]] Interest& interest_of(unsigned reactor, net::Handle local_room);
+    void encode(Message& message);
+
+    HomeRooms& rooms_;
+    RoomNameRef name_;
+    const Rule* rule_;
+    Epoch epoch_;
+    std::uint64_t offset_ = 0;
+    MonoMillis last_publish_ = 0; // 0: never
+    MonoMillis last_left_;        // when the last subscriber left, or it was created
+    History history_;
+    std::vector<Interest> interests_;
+    std::unique_ptr<Presence> presence_;
+    std::uint64_t subscribers_ = 0;
+    std::uint32_t rules_generation_;
+    // the list of rooms without subscribers, oldest first
+    Room* idle_next_ = nullptr;
+    Room* idle_previous_ = nullptr;
+};
+
+} // namespace fanfare::room

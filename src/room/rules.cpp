@@ -1,0 +1,37 @@
+#include <fanfare/room/rules.hpp>
+
+namespace fanfare::room {
+
+bool glob_match(std::string_view pattern, std::string_view text) noexcept {
+    // Greedy with one backtrack point: a later `*` makes the earlier ones final, since whatever an
+    // earlier one could give back, the later one can take.
+    std::size_t p = 0;
+    std::size_t t = 0;
+    std::size_t star = std::string_view::npos;
+    std::size_t star_text = 0;
+    while (t < text.size()) {
+        if (p < pattern.size() && pattern[p] == '*') {
+            star = p++;
+            star_text = t;
+        } else if (p < pattern.size() && pattern[p] == text[t]) {
+            ++p;
+            ++t;
+        } else if (star != std::string_view::npos) {
+            p = star + 1;
+            t = ++star_text;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.size() && pattern[p] == '*') ++p;
+    return p == pattern.size();
+}
+
+const Rule* Rules::find(std::string_view room) const noexcept {
+    if (room.empty() || room.front() == '@') return nullptr;
+    for (const Rule& rule : rules_)
+        if (glob_match(rule.match, room)) return &rule;
+    return nullptr;
+}
+
+} // namespace fanfare::room

@@ -1,0 +1,346 @@
+// A session's rooms: join, then replay, then live.
+//
+// The home reactor registers the subscriber and takes the snapshot of its position in one step, so
+// what it posts afterwards follows the snapshot without a hole. A session that resumes stays out of
+// the live walk and pulls history as its socket drains, at most half of its queue at a time. The
+// batch that reaches the newest message was cut by the home reactor in one step again: everything
+// later is posted behind it, so the session goes live right there, without a hole or a duplicate.
+// Reading history first and joining afterwards would be the hole.
+
+#include "permissions.hpp"
+
+#include <fanfare/base/assert.hpp>
+#include <fanfare/net/out_queue.hpp>
+#include <fanfare/net/reactor.hpp>
+#include <fanfare/room/delivery.hpp>
+#include <fanfare/session/session.hpp>
+#include <fanfare/session/sessions.hpp>
+
+#include <algorithm>
+
+namespace fanfare::session {
+namespace {
+// Subscription::tag
+constexpr std::uint8_t by_server = 1; // granted by API call: rights are not asked again
+} // namespace
+
+room::Subscription* Session::find(std::string_view room) noexcept {
+    for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
+        if (at->name() == room) return at;
+    return nullptr;
+}
+
+Session::PendingJoin* Session::pending_join(const room::Subscription& subscription) noexcept {
+    if (!joining_) return nullptr;
+    for (PendingJoin& pending : *joining_)
+        if (pending.subscription == &subscription) return &pending;
+    return nullptr;
+}
+
+Error Session::subscribe_fault(std::string_view room) const {
+    if (room == "@me") {
+        if (!identity_) return {Code::unauthorized, "an anonymous session has no inbox", "room"};
+        return {Code::unavailable, "this gateway has no store for inboxes", "room"};
+    }
+    const room::Rule* const rule = service_.rooms().rule(room);
+    if (rule == nullptr) return {Code::not_found, "no rule allows a room of this name", "room"};
+    if (may_subscribe(*rule, identity_.get(), room)) return {};
+    if (!identity_) return {Code::unauthorized, "the room needs a token", "room"};
+    return {Code::forbidden, "the token does not grant this room", "room"};
+}
+
+void Session::subscribe(RequestId id, const SubscribeRequest& request) {
+    if (!may_act(id)) return;
+    if (const Error fault = subscribe_fault(request.room)) {
+        protocol_.error(*this, id, fault);
+        return;
+    }
+    if (find(request.room) != nullptr) {
+        fail(id, Code::already_subscribed, "the session is in this room");
+        return;
+    }
+    if (rooms_ >= service_.options().rooms_max) {
+        fail(id, Code::limit_reached, "the session has as many rooms as `max_rooms` allows");
+        return;
+    }
+    auto* const subscription = new room::Subscription;
+    join(*subscription, request.room, request);
+    joining_->push_back({subscription, id, std::nullopt, false});
+}
+
+void Session::join(room::Subscription& subscription, std::string_view room,
+                   const SubscribeRequest& wish) {
+    subscription.next = subscriptions_;
+    subscriptions_ = &subscription;
+    ++rooms_;
+    room::JoinWish to_join;
+    to_join.since = wish.since;
+    to_join.last = wish.last;
+    to_join.form = form_;
+    to_join.user = user();
+    if (identity_) to_join.info = identity_->info;
+    service_.rooms().subscribe(subscription, *this, room, std::move(to_join));
+    if (!joining_) joining_ = std::make_unique<std::vector<PendingJoin>>();
+}
+
+void Session::on_joined(room::Subscription& subscription, const room::JoinResult& result) {
+    PendingJoin* const found = pending_join(subscription);
+    FANFARE_ASSERT(found != nullptr);
+    const PendingJoin pending = *found;
+    *found = joining_->back();
+    joining_->pop_back();
+    if (joining_->empty()) joining_.reset();
+
+    if (result.code != Code::ok) {
+        if (!pending.by_server) fail(pending.id, result.code, result.detail);
+        if (pending.unsubscribe)
+            fail(*pending.unsubscribe, Code::not_subscribed, "the session is not in this room");
+        if (!ended_) destroy(subscription);
+        return;
+    }
+    if (result.recovered) {
+        if (*result.recovered)
+            service_.resumes_recovered.add();
+        else
+            service_.resumes_lost.add();
+    }
+    // A copy: the subscription may be gone after a call to the protocol closed the session.
+    const std::string room{subscription.name()};
+    if (pending.by_server)
+        protocol_.subscribed(*this, room, result.position);
+    else
+        protocol_.subscribe_ok(*this, pending.id,
+                               SubscribeOk{room, result.position, result.recovered});
+    if (ended_) return;
+    if (pending.unsubscribe) {
+        leave(subscription);
+        protocol_.unsubscribe_ok(*this, *pending.unsubscribe, room, false);
+        return;
+    }
+    if (subscription.offset < result.position.offset)
+        continue_replay(subscription);
+    else
+        service_.rooms().go_live(subscription);
+}
+
+void Session::continue_replay(room::Subscription& subscription) {
+    // At most half of the queue is filled with history; the other half is for what is live.
+    const std::size_t half = service_.options().send_queue_max / 2;
+    const std::size_t queued = outbound_.queued_bytes();
+    if (queued != 0 && queued >= half / 2) return; // `drained` comes back to it
+    service_.rooms().pull(subscription, half - std::min(queued, half));
+    subscription.tag |= 2; // a batch is on its way
+}
+
+void Session::on_replay(room::Subscription& subscription, const room::ReplayBatch& batch) {
+    subscription.tag &= static_cast<std::uint8_t>(~2U);
+    if (batch.trimmed) {
+        // History was cut under the replay: what is missing is gone, and the client is told.
+        service_.resumes_lost.add();
+        const std::string room{subscription.name()};
+        subscription.offset = batch.newest.offset;
+        protocol_.reset(*this, room, batch.newest);
+        if (!ended_) service_.rooms().go_live(subscription);
+        return;
+    }
+    for (const room::MessageRef& message : batch.messages) {
+        subscription.offset = message->position().offset;
+        service_.replayed_messages.add();
+        room::Delivery delivery{*message, service_.rooms().encoders(), 0};
+        if (direct_)
+            queue_.push(delivery.bytes(form_));
+        else
+            protocol_.message(*this, &subscription, delivery);
+        if (ended_) return;
+        service_.messages_out.add();
+    }
+    if (batch.caught_up)
+        service_.rooms().go_live(subscription);
+    else
+        continue_replay(subscription);
+}
+
+void Session::drained() {
+    if (ended_) return;
+    for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
+        if (at->state == room::Subscription::State::replaying && (at->tag & 2U) == 0)
+            continue_replay(*at);
+}
+
+// --- leaving ---
+
+void Session::unsubscribe(RequestId id, std::string_view name) {
+    if (!may_act(id)) return;
+    room::Subscription* const subscription = find(name);
+    if (subscription == nullptr) {
+        fail(id, Code::not_subscribed, "the session is not in this room");
+        return;
+    }
+    if (PendingJoin* const pending = pending_join(*subscription)) {
+        if (pending->unsubscribe) {
+            fail(id, Code::not_subscribed, "the session is leaving this room already");
+            return;
+        }
+        pending->unsubscribe = id;
+        return;
+    }
+    const std::string room{name};
+    leave(*subscription);
+    protocol_.unsubscribe_ok(*this, id, room, false);
+}
+
+void Session::leave(room::Subscription& subscription) {
+    service_.rooms().unsubscribe(subscription, form_, user());
+    destroy(subscription);
+}
+
+void Session::destroy(room::Subscription& subscription) {
+    room::Subscription** link = &subscriptions_;
+    while (*link != &subscription) link = &(*link)->next;
+    *link = subscription.next;
+    --rooms_;
+    delete &subscription;
+}
+
+bool Session::server_subscribe(std::string_view room) {
+    if (ended_ || find(room) != nullptr || rooms_ >= service_.options().rooms_max) return false;
+    auto* const subscription = new room::Subscription;
+    subscription->tag = by_server;
+    join(*subscription, room, SubscribeRequest{room, std::nullopt, 0, {}});
+    joining_->push_back({subscription, std::nullopt, std::nullopt, true});
+    return true;
+}
+
+bool Session::server_unsubscribe(std::string_view name, const Error& why) {
+    room::Subscription* const subscription = ended_ ? nullptr : find(name);
+    if (subscription == nullptr) return false;
+    PendingJoin* const found = pending_join(*subscription);
+    const std::optional<PendingJoin> pending = found != nullptr ? std::optional{*found} : std::nullopt;
+    if (found != nullptr) {
+        // Its join is on the way: the home reactor's answer will find no one. The client's own
+        // requests still get their one answer each.
+        *found = joining_->back();
+        joining_->pop_back();
+        if (joining_->empty()) joining_.reset();
+    }
+    const std::string room{name};
+    leave(*subscription);
+    if (pending && !pending->by_server) protocol_.error(*this, pending->id, why);
+    if (pending && pending->unsubscribe && !ended_)
+        protocol_.unsubscribe_ok(*this, *pending->unsubscribe, room, false);
+    if (!pending && !ended_) protocol_.unsubscribed(*this, room, why);
+    return true;
+}
+
+void Session::review_rights() {
+    std::vector<std::string> lost;
+    for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
+        if ((at->tag & by_server) == 0 && subscribe_fault(at->name())) lost.emplace_back(at->name());
+    for (const std::string& room : lost)
+        server_unsubscribe(room, subscribe_fault(room));
+}
+
+// --- patterns ---
+
+void Session::subscribe_pattern(RequestId id, std::string_view pattern) {
+    if (!may_act(id)) return;
+    if (!patterns_) patterns_ = std::make_unique<std::vector<std::string>>();
+    if (std::find(patterns_->begin(), patterns_->end(), pattern) != patterns_->end()) {
+        fail(id, Code::already_subscribed, "the session has this pattern");
+        return;
+    }
+    if (patterns_->size() >= service_.options().patterns_max) {
+        fail(id, Code::limit_reached, "the session has as many patterns as it may");
+        return;
+    }
+    patterns_->emplace_back(pattern);
+    if (!pattern_waits_)
+        pattern_waits_ = std::make_unique<std::vector<std::pair<std::string, RequestId>>>();
+    pattern_waits_->emplace_back(std::string{pattern}, id);
+    service_.rooms().subscribe_pattern(*this, pattern);
+}
+
+void Session::on_pattern_ready(std::string_view pattern) {
+    if (!pattern_waits_) return;
+    const auto at = std::find_if(pattern_waits_->begin(), pattern_waits_->end(),
+                                 [&](const auto& wait) { return wait.first == pattern; });
+    if (at == pattern_waits_->end()) return;
+    const RequestId id = at->second;
+    const std::string text = std::move(at->first);
+    pattern_waits_->erase(at);
+    if (pattern_waits_->empty()) pattern_waits_.reset();
+    protocol_.pattern_ok(*this, id, text);
+}
+
+void Session::unsubscribe_pattern(RequestId id, std::string_view pattern) {
+    if (!may_act(id)) return;
+    const auto at = patterns_ ? std::find(patterns_->begin(), patterns_->end(), pattern)
+                              : std::vector<std::string>::iterator{};
+    if (!patterns_ || at == patterns_->end()) {
+        fail(id, Code::not_subscribed, "the session does not have this pattern");
+        return;
+    }
+    const std::string text = *at;
+    patterns_->erase(at);
+    if (patterns_->empty()) patterns_.reset();
+    // The subscribe that is still waiting gets its answer first.
+    on_pattern_ready(text);
+    if (ended_) return;
+    service_.rooms().unsubscribe_pattern(*this, text);
+    protocol_.unsubscribe_ok(*this, id, text, true);
+}
+
+bool Session::wants_from_pattern(const room::Message& message) {
+    if (const room::Subscription* const own = find(message.room()))
+        // It comes (or came) through the room itself. While joining without a wish to replay the
+        // room gives nothing older than the join, so the pattern does.
+        if (own->state != room::Subscription::State::joining) return false;
+    const room::Rule* const rule = service_.rooms().rule(message.room());
+    return rule != nullptr && rule->patterns &&
+           may_subscribe(*rule, identity_.get(), message.room());
+}
+
+// --- deliveries ---
+
+bool Session::send_message(const LocalBytesRef& bytes) {
+    // A single message always fits an empty queue, whatever its size.
+    const std::size_t queued = queue_.queued_bytes();
+    if (queued != 0 && queued + bytes->size() > service_.options().send_queue_max) [[unlikely]] {
+        service_.slow_consumers.add();
+        close(CloseReason::slow_consumer, "the client reads too slowly");
+        return false;
+    }
+    queue_.push(bytes);
+    return true;
+}
+
+void Session::on_message(room::Delivery& delivery, room::Subscription* subscription) {
+    const room::Message& message = delivery.message();
+    if (subscription == nullptr && !wants_from_pattern(message)) return;
+    if (message.ephemeral()) {
+        if (message.origin() == handle_ &&
+            message.origin_reactor() == service_.reactor().index())
+            return; // not echoed
+        if (outbound_.queued_bytes() > service_.options().send_queue_max / 2) {
+            service_.ephemeral_dropped.add();
+            return;
+        }
+    }
+    if (direct_) {
+        const LocalBytesRef& bytes = delivery.bytes(form_);
+        if (!send_message(bytes)) return;
+        service_.bytes_out.add(bytes->size());
+    } else {
+        if (subscription != nullptr && !message.ephemeral())
+            subscription->offset = message.position().offset;
+        protocol_.message(*this, subscription, delivery);
+    }
+    service_.messages_out.add();
+}
+
+void Session::on_presence(room::PresenceDelivery& delivery, room::Subscription& /*subscription*/) {
+    if (identity_ && identity_->user == delivery.change().user) return;
+    outbound_.send(delivery.bytes(form_));
+}
+
+} // namespace fanfare::session

@@ -1,0 +1,73 @@
+"""Fixtures of the end-to-end suite: a shared gateway, and gateways of one's own."""
+
+import os
+import uuid
+
+import pytest
+
+from harness import BINARY, Gateway, default_config, merged
+
+
+def pytest_sessionstart(session):
+    if not session.config.option.collectonly and not os.access(BINARY, os.X_OK):
+        pytest.exit(f"no gateway at {BINARY}: build it, or set FANFARE_BIN", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory):
+    """The gateway that most tests share; they keep apart by using rooms and users of their own."""
+    shared = Gateway(tmp_path_factory.mktemp("gateway"), default_config()).start()
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture(autouse=True)
+def shared_gateway_survives(request):
+    """Whatever a test sent, the shared process is still there afterwards."""
+    yield
+    if "gateway" in request.fixturenames:
+        shared = request.getfixturevalue("gateway")
+        assert shared.alive, f"the gateway died:\n{shared.log()[-4000:]}"
+
+
+@pytest.fixture(scope="module")
+def start_for_module(tmp_path_factory):
+    """As `start`, for gateways that the tests of one file share."""
+    yield from _starter(tmp_path_factory.mktemp)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(changes, environment=…) runs a gateway with the default configuration and `changes`."""
+    yield from _starter(lambda name: tmp_path / f"{name}{uuid.uuid4().hex[:6]}")
+
+
+def _starter(make_directory):
+    started = []
+
+    def start_one(changes=None, *, environment=None):
+        config = merged(default_config(), changes or {})
+        one = Gateway(make_directory("gateway"), config, environment=environment)
+        started.append(one)
+        return one.start()
+
+    yield start_one
+    failures = []
+    for one in started:
+        try:
+            one.stop()
+        except AssertionError as failure:
+            failures.append(str(failure))
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def tag():
+    """A short random text that keeps the rooms and users of a test apart from all others."""
+    return uuid.uuid4().hex[:10]
+
+
+@pytest.fixture
+def room(tag):
+    """A room that anyone may subscribe to and subscribers may publish in."""
+    return f"open:{tag}"
