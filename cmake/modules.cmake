@@ -21,3 +21,14 @@ function(fanfare_executable)
   target_link_libraries(fanfare PRIVATE fanfare_app)
   set_target_properties(fanfare PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
+
+# Embeds src/<module>/<file> into the module as `extern const char <symbol>[]` and `<symbol>_size`.
+function(fanfare_embed module symbol file)
+  set(input ${PROJECT_SOURCE_DIR}/src/${module}/${file})
+  set(output ${CMAKE_BINARY_DIR}/embedded/${symbol}.cpp)
+  add_custom_command(OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${input} -DOUTPUT=${output} -DSYMBOL=${symbol}
+            -DNAMESPACE=fanfare::${module} -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${input} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake)
+  target_sources(fanfare_${module} PRIVATE ${output})
+endfunction()

@@ -7,7 +7,7 @@
 namespace load {
 namespace {
 
-constexpr std::size_t head_size_max = 64 * 1024;
+constexpr std::size_t head_size_max = std::size_t{64} * 1024;
 
 bool equal_in_any_case(std::string_view a, std::string_view b) {
     return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;

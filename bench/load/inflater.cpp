@@ -1,12 +1,13 @@
 #include "inflater.hpp"
 
 #include <array>
+#include <cstddef>
 #include <new>
 
 namespace load {
 namespace {
 
-constexpr std::size_t inflated_bytes_max = 64 * 1024 * 1024;
+constexpr std::size_t inflated_bytes_max = std::size_t{64} * 1024 * 1024;
 
 } // namespace
 
@@ -27,7 +28,7 @@ std::optional<std::string_view> Inflater::inflate(std::string_view payload, bool
 }
 
 bool Inflater::feed(std::string_view in) {
-    std::array<unsigned char, 16 * 1024> piece;
+    std::array<unsigned char, std::size_t{16} * 1024> piece;
     // zlib's type is not const, but it never writes to its input.
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
     stream_.avail_in = static_cast<uInt>(in.size());

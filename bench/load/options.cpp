@@ -15,6 +15,7 @@ const std::map<std::string, Mode> modes{{"idle", Mode::idle},       {"broadcast"
                                         {"slow", Mode::slow},       {"churn", Mode::churn}};
 
 void declare(CLI::App& app, Options& o) {
+    app.option_defaults()->always_capture_default();
     const auto positive = CLI::PositiveNumber;
     const auto not_negative = CLI::NonNegativeNumber;
     app.add_option("--url", o.url, "server, http://host:port");
@@ -35,7 +36,8 @@ void declare(CLI::App& app, Options& o) {
     app.add_option("--rate", o.rate, "messages/s in total; 0: as fast as answers come")
         ->check(not_negative);
     app.add_option("--messages", o.messages, "stop publishing after so many");
-    app.add_option("--duration", o.duration_s, "stop publishing after so many seconds (default 5)")
+    app.add_option("--duration", o.duration_s,
+                   "stop publishing after so many seconds; 5 if --messages is not given either")
         ->check(not_negative);
     app.add_option("--payload", o.payload_bytes, "bytes of each message's data, as JSON")
         ->check(CLI::Range(64, 16 * 1024 * 1024));

@@ -8,7 +8,7 @@
 namespace load {
 namespace {
 
-constexpr std::size_t event_bytes_max = 64 * 1024 * 1024;
+constexpr std::size_t event_bytes_max = std::size_t{64} * 1024 * 1024;
 
 } // namespace
 

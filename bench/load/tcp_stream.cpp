@@ -11,7 +11,7 @@
 namespace load {
 namespace {
 
-constexpr std::size_t read_room_min = 64 * 1024;
+constexpr std::size_t read_room_min = std::size_t{64} * 1024;
 
 void set_option(int fd, int level, int name, int value) {
     ::setsockopt(fd, level, name, &value, sizeof value);

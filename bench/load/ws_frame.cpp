@@ -8,7 +8,7 @@ namespace {
 
 // More than the largest message a gateway is configured for; beyond it the length is taken as
 // wrong.
-constexpr std::uint64_t payload_bytes_max = 64 * 1024 * 1024;
+constexpr std::uint64_t payload_bytes_max = std::size_t{64} * 1024 * 1024;
 
 std::uint64_t big_endian(std::string_view bytes) {
     std::uint64_t value = 0;

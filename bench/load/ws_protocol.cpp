@@ -10,7 +10,7 @@
 namespace load {
 namespace {
 
-constexpr std::size_t message_bytes_max = 64 * 1024 * 1024;
+constexpr std::size_t message_bytes_max = std::size_t{64} * 1024 * 1024;
 
 std::string close_payload(unsigned code) {
     return {static_cast<char>(code >> 8), static_cast<char>(code & 0xffU)};

@@ -112,8 +112,8 @@ struct Config {
 
     /// Only requests whose Host is loopback are served, and there is a demo page at `/`.
     bool embedded_default = false;
-    /// The fresh key of the embedded default, in clear, to be shown once; its hash is in `api.keys`.
-    /// Empty otherwise.
+    /// The fresh key of the embedded default, in clear, to be shown once; its hash is in
+    /// `api.keys`. Empty otherwise.
     std::string fresh_api_key;
     /// What is allowed but hardly meant, each with its place; to be logged once.
     std::vector<std::string> warnings;

@@ -55,8 +55,11 @@ struct Walk {
             !odd && std::any_of(names.begin(), names.end(), [&](const std::string& known) {
                 return known.starts_with(name + ".");
             });
-        if (!is_section)
-            fail(member.place, shown, "unknown key" + suggestion(name, names));
+        if (odd && exact != names.end())
+            fail(member.place, shown,
+                 "unknown key; a dot makes no section: write " + std::string{last_word(name)} +
+                     " below its section");
+        if (!is_section) fail(member.place, shown, "unknown key" + suggestion(name, names));
         // A section whose keys are all commented out is null.
         if (member.value.kind != Node::Kind::map && member.value.kind != Node::Kind::null)
             fail(member.value.place, shown,
@@ -99,6 +102,22 @@ void walk_keys(const Node& section, const std::string& prefix,
     Walk{prefix, names, found}.section(section, "");
 }
 
+std::string show_section(const std::vector<std::pair<std::string, std::string>>& values) {
+    std::string out = "{";
+    std::string_view open; // the inner section that is being written
+    for (const auto& [name, value] : values) {
+        const std::size_t dot = name.find('.');
+        const std::string_view section =
+            dot == std::string::npos ? std::string_view{} : std::string_view{name}.substr(0, dot);
+        if (!open.empty() && section != open) out += '}';
+        if (out.size() > 1) out += ", ";
+        if (!section.empty() && section != open) out += std::string{section} + ": {";
+        out += std::string{last_word(name)} + ": " + value;
+        open = section;
+    }
+    return out + (open.empty() ? "}" : "}}");
+}
+
 std::string environment_name(std::string_view key) {
     if (key.find('.') == std::string_view::npos) return "";
     std::string name = "FANFARE_";
@@ -115,7 +134,8 @@ std::vector<KeyHelp> known_keys() {
     const Config defaults;
     std::vector<KeyHelp> all;
     for (const Key<Config>& one : config_keys()) {
-        all.push_back({one.name, environment_name(one.name), one.words, one.show(defaults), one.help});
+        all.push_back(
+            {one.name, environment_name(one.name), one.words, one.show(defaults), one.help});
         all.insert(all.end(), one.inner.begin(), one.inner.end());
     }
     return all;

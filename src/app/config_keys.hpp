@@ -76,6 +76,10 @@ void walk_keys(const Node& section, const std::string& prefix,
 /// ". Did you mean …?", with the nearest of `names` (dotted) to a key that is not known; or empty.
 [[nodiscard]] std::string suggestion(std::string_view key, const std::vector<std::string>& names);
 
+/// `{match: a, history: {size: 1, ttl: 5m}}` from dotted names, those of a section side by side.
+[[nodiscard]] std::string
+show_section(const std::vector<std::pair<std::string, std::string>>& values);
+
 template <class Target>
 [[nodiscard]] std::vector<std::string> key_names(const KeyTable<Target>& table) {
     std::vector<std::string> names;
@@ -87,9 +91,8 @@ template <class Target>
 template <class Target>
 void read_keys(const KeyTable<Target>& table, const Node& section, const std::string& prefix,
                Target& target) {
-    walk_keys(section, prefix, key_names(table), [&](std::size_t index, const Value& value) {
-        table[index].set(value, target);
-    });
+    walk_keys(section, prefix, key_names(table),
+              [&](std::size_t index, const Value& value) { table[index].set(value, target); });
     for (const Key<Target>& one : table)
         if (one.required && find_path(section, one.name) == nullptr)
             fail(section.place, prefix, "lacks " + one.name + "; expected " + one.words);
@@ -110,12 +113,9 @@ template <class T>
         return item;
     };
     one.show = [table](const T& item) {
-        std::string out = "{";
-        for (const Key<T>& key : table) {
-            if (out.size() > 1) out += ", ";
-            out += key.name + ": " + key.show(item);
-        }
-        return out + "}";
+        std::vector<std::pair<std::string, std::string>> values;
+        for (const Key<T>& key : table) values.emplace_back(key.name, key.show(item));
+        return show_section(values);
     };
     return list(one, 0, max);
 }

@@ -75,7 +75,7 @@ Place place_of(const Node& root, std::string_view path) {
     return place;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     constexpr std::size_t shown_max = 60;
     std::string cut{text.substr(0, shown_max)};
     // A cut inside a character must not leave half of it.
@@ -92,7 +92,7 @@ std::string join_key(std::string_view section, std::string_view name) {
     const bool plain =
         !name.empty() && name.size() <= 64 &&
         std::all_of(name.begin(), name.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-    const std::string shown = plain ? std::string{name} : quoted(name);
+    const std::string shown = plain ? std::string{name} : in_quotes(name);
     return section.empty() ? shown : fmt::format("{}.{}", section, shown);
 }
 

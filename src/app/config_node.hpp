@@ -56,7 +56,7 @@ void add_member(Node& map, Node::Member member, std::string_view key);
 [[nodiscard]] Place place_of(const Node& root, std::string_view path);
 
 /// "text" in quotes, escaped and cut after some 60 bytes, for messages. Not for secrets.
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string in_quotes(std::string_view text);
 /// Two names joined with a dot, or the second alone.
 [[nodiscard]] std::string join_key(std::string_view section, std::string_view name);
 

@@ -24,11 +24,10 @@ std::uint8_t bit(auth::Scope scope) {
 
 /// The bits of the scopes that are listed.
 Kind<std::uint8_t> scopes() {
-    const std::vector<std::pair<std::string, auth::Scope>> names{
-        {"publish", auth::Scope::publish},
-        {"read", auth::Scope::read},
-        {"notify", auth::Scope::notify},
-        {"admin", auth::Scope::admin}};
+    const std::vector<std::pair<std::string, auth::Scope>> names{{"publish", auth::Scope::publish},
+                                                                 {"read", auth::Scope::read},
+                                                                 {"notify", auth::Scope::notify},
+                                                                 {"admin", auth::Scope::admin}};
     const auto all = distinct(list(choice(names), 1, names.size()));
     return {all.words,
             [all](const Value& value) {
@@ -74,7 +73,8 @@ KeyTable<room::Rule> rule_keys() {
         key("publish", publish, "server: the API only; subscriber; token: the token grants it",
             &Rule::publish),
         key("presence", boolean(), "member list, join and leave", &Rule::presence),
-        key("patterns", boolean(), "may be received through pattern subscriptions", &Rule::patterns),
+        key("patterns", boolean(), "may be received through pattern subscriptions",
+            &Rule::patterns),
         key("history.size", count(0, 1'000'000), "messages kept; 0: none", &Rule::history,
             &HistoryLimits::size),
         key("history.ttl", duration(0ms, 365 * day), "age up to which they are kept",
@@ -143,7 +143,7 @@ KeyTable<Config> identity_keys() {
         with_inner(key("api.keys",
                        sections<auth::ApiKeyOptions>(
                            "keys with name, hash and scopes", api_keys,
-                           [](const auth::ApiKeyOptions&, const Value&) {}, 10'000),
+                           [](const auth::ApiKeyOptions&, const Value&) {}, 1000),
                        "who may call the backend API", &Config::api, &ApiOptions::keys),
                    api_keys),
         key("api.max_body", size(kib, 64 * mib), "of a request; a batch: 8 times this; more: 413",
@@ -174,7 +174,7 @@ KeyTable<Config> client_keys() {
     return {
         key("clients.anonymous", boolean(), "sessions without a token may act", &Config::session,
             &Options::anonymous),
-        key("clients.allowed_origins", distinct(list(origin(), 0, map_members_max)),
+        key("clients.allowed_origins", distinct(list(origin(), 0, 1000)),
             "pages that may connect; empty: those of the request's own Host", &Config::session,
             &Options::allowed_origins),
         key("clients.heartbeat", duration(50ms, 1h), "between pings; two without an answer: 4409",
@@ -203,7 +203,7 @@ KeyTable<Config> room_keys() {
     return {
         with_inner(key("rooms",
                        sections<room::Rule>("rules with match, subscribe, publish …", rules,
-                                            check_rule, 10'000),
+                                            check_rule, 1000),
                        "rules; first match wins, a room that no rule matches does not exist",
                        &Config::rooms),
                    rules),
@@ -268,14 +268,13 @@ KeyTable<Config> push_keys() {
             &ApnsOptions::ca),
         key("push.fcm.service_account", file("a JSON file"), "the service account's key",
             &Config::fcm, &FcmOptions::service_account),
-        key("push.fcm.endpoint", endpoint, "Google's server", &Config::fcm,
-            &FcmOptions::endpoint),
+        key("push.fcm.endpoint", endpoint, "Google's server", &Config::fcm, &FcmOptions::endpoint),
         key("push.fcm.ca", ca, "who signs the server; empty: the system's", &Config::fcm,
             &FcmOptions::ca),
         key("push.webpush.subject", text("a contact such as mailto:ops@example.com", 1, 255),
             "contact for push services", &Config::webpush, &WebPushOptions::subject),
-        key("push.webpush.private_key", file("a PEM file"), "VAPID key, EC P-256",
-            &Config::webpush, &WebPushOptions::private_key),
+        key("push.webpush.private_key", file("a PEM file"), "VAPID key, EC P-256", &Config::webpush,
+            &WebPushOptions::private_key),
         key("push.webpush.ca", ca, "who signs the servers; empty: the system's", &Config::webpush,
             &WebPushOptions::ca),
     };

@@ -41,8 +41,8 @@ bool is_authority(std::string_view text) {
 }
 
 bool is_scheme(std::string_view text) {
-    return !text.empty() && is_letter_or_digit(text.front()) &&
-           text.front() > '9' && std::all_of(text.begin(), text.end(), [](char c) {
+    return !text.empty() && is_letter_or_digit(text.front()) && text.front() > '9' &&
+           std::all_of(text.begin(), text.end(), [](char c) {
                return is_letter_or_digit(c) || c == '+' || c == '-' || c == '.';
            });
 }
@@ -102,8 +102,8 @@ Kind<std::string> listen_address() {
             [](const Value& value) {
                 std::string read = read_text(value, "an address such as \"127.0.0.1:8080\"");
                 if (!net::parse_listen_address(read))
-                    value.fail(quoted(read) + " is no address to listen at; write one such as "
-                                              "\"127.0.0.1:8080\", \"[::1]:8080\" or \":8080\"");
+                    value.fail(in_quotes(read) + " is no address to listen at; write one such as "
+                                                 "\"127.0.0.1:8080\", \"[::1]:8080\" or \":8080\"");
                 return read;
             },
             show_text};
@@ -111,15 +111,16 @@ Kind<std::string> listen_address() {
 
 Kind<std::string> origin() {
     const std::string words = "origins such as \"https://app.example.com\"";
-    return {words,
-            [](const Value& value) {
-                std::string read = read_text(value, "an origin such as \"https://app.example.com\"");
-                if (!is_origin(read))
-                    value.fail(quoted(read) + " is no origin; write \"https://app.example.com\" "
-                                              "without a path, \"https://*.example.com\" or \"*\"");
-                return read;
-            },
-            show_text};
+    return {
+        words,
+        [](const Value& value) {
+            std::string read = read_text(value, "an origin such as \"https://app.example.com\"");
+            if (!is_origin(read))
+                value.fail(in_quotes(read) + " is no origin; write \"https://app.example.com\" "
+                                             "without a path, \"https://*.example.com\" or \"*\"");
+            return read;
+        },
+        show_text};
 }
 
 Kind<std::string> url(std::initializer_list<std::string_view> schemes) {
@@ -144,8 +145,9 @@ Kind<std::string> room_pattern() {
                 if (read.empty()) value.fail("is empty; \"*\" matches every room");
                 if (read.size() > 255) value.fail("is longer than 255 bytes, as no room's name is");
                 if (read.front() == '@')
-                    value.fail(quoted(read) +
-                               ": names that begin with @ are the gateway's own; no rule is for them");
+                    value.fail(
+                        in_quotes(read) +
+                        ": names that begin with @ are the gateway's own; no rule is for them");
                 return read;
             },
             show_text};
@@ -156,20 +158,18 @@ Kind<std::string> key_hash() {
     return {words,
             [words](const Value& value) {
                 constexpr std::string_view prefix = "sha256:";
-                constexpr std::string_view remedy = "; `fanfare apikey new` makes a key and its hash";
+                constexpr std::string_view remedy =
+                    "; `fanfare apikey new` makes a key and its hash";
                 const std::string read = read_text(value, words);
                 if (read.starts_with("sk_"))
                     value.fail("is the key itself, which does not belong here; expected " + words +
                                std::string{remedy});
-                const auto raw = read.starts_with(prefix) ? from_hex(read.substr(prefix.size()))
-                                                          : std::nullopt;
-                if (!raw || raw->size() != 32)
-                    value.fail("is not " + words + std::string{remedy});
+                const auto raw =
+                    read.starts_with(prefix) ? from_hex(read.substr(prefix.size())) : std::nullopt;
+                if (!raw || raw->size() != 32) value.fail("is not " + words + std::string{remedy});
                 return *raw;
             },
-            [](const std::string& raw) {
-                return "\"sha256:" + to_hex(as_byte_view(raw)) + "\"";
-            }};
+            [](const std::string& raw) { return "\"sha256:" + to_hex(as_byte_view(raw)) + "\""; }};
 }
 
 } // namespace fanfare::app

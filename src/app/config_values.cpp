@@ -84,7 +84,7 @@ const std::string& scalar(const Value& value, const std::string& words) {
 }
 
 [[noreturn]] void unexpected(const Value& value, const std::string& words) {
-    value.fail(fmt::format("{} is not {}", quoted(value.node.text), words));
+    value.fail(fmt::format("{} is not {}", in_quotes(value.node.text), words));
 }
 
 bool is_boolean(std::string_view text) {
@@ -159,7 +159,7 @@ std::string nearest(std::string_view text, const std::vector<std::string>& names
 std::string read_text(const Value& value, const std::string& words) {
     const std::string& text = scalar(value, words);
     if (value.node.style == Node::Style::plain && !is_yaml_text(text))
-        value.fail(fmt::format("{} is no text; write {}", text.substr(0, 40), quoted(text)));
+        value.fail(fmt::format("{} is no text; write {}", text.substr(0, 40), in_quotes(text)));
     if (!is_utf8(text)) value.fail("is not UTF-8");
     if (has_control(text)) value.fail("holds a control character; expected " + words);
     return text;
@@ -196,7 +196,7 @@ Kind<std::size_t> count(std::size_t min, std::size_t max) {
             [words, min, max](const Value& value) -> std::size_t {
                 const auto number = parse_digits(scalar(value, words));
                 if (number && value.node.style == Node::Style::quoted)
-                    value.fail(quoted(value.node.text) + " is a text; leave the quotes away");
+                    value.fail(in_quotes(value.node.text) + " is a text; leave the quotes away");
                 if (!number || *number < min || *number > max) unexpected(value, words);
                 return *number;
             },
@@ -211,7 +211,7 @@ Kind<std::size_t> size(std::size_t min, std::size_t max) {
                 const auto number = parse_quantity(text, size_units, true);
                 if (!number)
                     value.fail(fmt::format("{} is not {}, such as 64KiB, 1MiB or plain bytes",
-                                           quoted(text), words));
+                                           in_quotes(text), words));
                 if (*number < min || *number > max) unexpected(value, words);
                 return *number;
             },
@@ -229,7 +229,7 @@ Kind<milliseconds> duration(milliseconds min, milliseconds max) {
                                            text.substr(0, 40), text.substr(0, 40)));
                 if (!number)
                     value.fail(fmt::format("{} is not {}, such as 250ms, 30s, 5m, 1h or 7d",
-                                           quoted(text), words));
+                                           in_quotes(text), words));
                 const milliseconds time{static_cast<std::int64_t>(*number)};
                 if (time < min || time > max) unexpected(value, words);
                 return time;
@@ -243,22 +243,26 @@ Kind<seconds> whole_seconds(seconds min, seconds max) {
             [any](const Value& value) {
                 const milliseconds time = any.read(value);
                 if (time.count() % 1000 != 0)
-                    value.fail(quoted(value.node.text) + " is not in whole seconds");
+                    value.fail(in_quotes(value.node.text) + " is not in whole seconds");
                 return std::chrono::duration_cast<seconds>(time);
             },
             [](seconds value) { return show_duration(value); }};
 }
 
 Kind<std::string> text(std::string words, std::size_t bytes_min, std::size_t bytes_max) {
-    return {words,
-            [words, bytes_min, bytes_max](const Value& value) {
-                std::string read = read_text(value, words);
-                if (read.size() < bytes_min) value.fail("is empty; expected " + words);
-                if (read.size() > bytes_max)
-                    value.fail(fmt::format("is longer than {} bytes; expected {}", bytes_max, words));
-                return read;
-            },
-            show_text};
+    return {
+        words,
+        [words, bytes_min, bytes_max](const Value& value) {
+            std::string read = read_text(value, words);
+            if (read.size() < bytes_min)
+                value.fail((bytes_min == 1 ? std::string{"is empty"}
+                                           : fmt::format("is shorter than {} bytes", bytes_min)) +
+                           "; expected " + words);
+            if (read.size() > bytes_max)
+                value.fail(fmt::format("is longer than {} bytes; expected {}", bytes_max, words));
+            return read;
+        },
+        show_text};
 }
 
 namespace detail {

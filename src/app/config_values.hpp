@@ -27,10 +27,10 @@ struct Value {
 
 template <class T>
 struct Kind {
-    std::string words;                        // "a duration from 1s to 1h"
-    std::function<T(const Value&)> read;      // throws ConfigError
+    std::string words;                         // "a duration from 1s to 1h"
+    std::function<T(const Value&)> read;       // throws ConfigError
     std::function<std::string(const T&)> show; // as it is written in the file
-    bool is_list = false;                     // the environment gives it as JSON
+    bool is_list = false;                      // the environment gives it as JSON
 };
 
 [[nodiscard]] Kind<bool> boolean();
@@ -103,8 +103,7 @@ template <class T>
                 detail::check_list(value, words, min, max);
                 std::vector<T> all;
                 for (const Node& node : value.node.items)
-                    all.push_back(
-                        item.read({node, fmt::format("{}[{}]", value.key, all.size())}));
+                    all.push_back(item.read({node, fmt::format("{}[{}]", value.key, all.size())}));
                 return all;
             },
             [item](const std::vector<T>& all) {

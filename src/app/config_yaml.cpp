@@ -1,7 +1,7 @@
-// yaml-cpp's own tree forgets duplicate keys, whether a scalar was quoted, and the lines of keys, and
-// it follows hostile nesting until the stack ends. So only its event parser is used, and this file
-// builds our tree from the events. Throwing from an event also ends the parser's recursion: its
-// depth is never more than ours plus one.
+// yaml-cpp's own tree forgets duplicate keys, whether a scalar was quoted, and the lines of keys,
+// and it follows hostile nesting until the stack ends. So only its event parser is used, and this
+// file builds our tree from the events. Throwing from an event also ends the parser's recursion:
+// its depth is never more than ours plus one.
 
 #include "config_yaml.hpp"
 
@@ -42,9 +42,7 @@ class Builder final : public YAML::EventHandler {
         if (complete_)
             fail(at(mark), "", "a second document begins here; a configuration is one document");
     }
-    void OnDocumentEnd() override {
-        complete_ = true;
-    }
+    void OnDocumentEnd() override { complete_ = true; }
 
     void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
         // The parser's mark is where the next token begins; the name's line is what people look at.
@@ -70,7 +68,7 @@ class Builder final : public YAML::EventHandler {
         if (tag == "!" || tag == "tag:yaml.org,2002:str")
             node.style = Node::Style::quoted;
         else if (tag != "?" && !tag.empty())
-            fail(node.place, "", "the tag " + quoted(tag) + " has no meaning here; remove it");
+            fail(node.place, "", "the tag " + in_quotes(tag) + " has no meaning here; remove it");
         else if (value.empty() || value == "~" || value == "null" || value == "Null" ||
                  value == "NULL")
             node.kind = Node::Kind::null; // YAML 1.2 §10.3.2
@@ -81,16 +79,12 @@ class Builder final : public YAML::EventHandler {
                          YAML::EmitterStyle::value) override {
         open(Node::Kind::list, "tag:yaml.org,2002:seq", mark, tag, anchor);
     }
-    void OnSequenceEnd() override {
-        close();
-    }
+    void OnSequenceEnd() override { close(); }
     void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                     YAML::EmitterStyle::value) override {
         open(Node::Kind::map, "tag:yaml.org,2002:map", mark, tag, anchor);
     }
-    void OnMapEnd() override {
-        close();
-    }
+    void OnMapEnd() override { close(); }
 
   private:
     /// A list or map whose end has not come yet.
@@ -119,7 +113,7 @@ class Builder final : public YAML::EventHandler {
         if (open_.size() >= config_depth_max)
             fail(at(mark), "", fmt::format("nested deeper than {} levels", config_depth_max));
         if (tag != "?" && tag != "!" && !tag.empty() && tag != own_tag)
-            fail(at(mark), "", "the tag " + quoted(tag) + " has no meaning here; remove it");
+            fail(at(mark), "", "the tag " + in_quotes(tag) + " has no meaning here; remove it");
         Open& one = open_.emplace_back();
         one.node.kind = kind;
         one.node.place = at(mark);
@@ -208,7 +202,8 @@ class Builder final : public YAML::EventHandler {
     bool complete_ = false;
 };
 
-/// Refuses what the parser would misread: it takes 0x04 for the end of the file, and guesses UTF-16.
+/// Refuses what the parser would misread: it takes 0x04 for the end of the file, and guesses
+/// UTF-16.
 void check_text(std::string_view text, const Source& source) {
     if (text.size() > config_bytes_max)
         fail({source, 0}, "", fmt::format("is larger than {} bytes", config_bytes_max));
@@ -238,7 +233,8 @@ Node parse_yaml(std::string_view text, const std::string& source) {
     try {
         std::istringstream in{std::string{text}};
         YAML::Parser parser{in};
-        while (parser.HandleNextDocument(builder)) {}
+        while (parser.HandleNextDocument(builder)) {
+        }
     } catch (const ConfigError&) {
         throw;
     } catch (const YAML::Exception& error) {
@@ -247,12 +243,10 @@ Node parse_yaml(std::string_view text, const std::string& source) {
         fail({shared_source, 0}, "", "no YAML that could be read");
     }
     Node root = builder.take();
-    if (root.kind == Node::Kind::null) {
-        root.kind = Node::Kind::map;
-        root.place = {shared_source, 1};
-    }
+    if (root.kind == Node::Kind::null) root.kind = Node::Kind::map;
     if (root.kind != Node::Kind::map)
         fail(root.place, "", "must be a map of sections such as \"server:\"");
+    root.place = {shared_source, 0}; // what is missing is in the file, but in none of its lines
     return root;
 }
 

@@ -1,1 +1,5 @@
-int main() { return 0; }
+#include "cli.hpp"
+
+int main(int argc, char** argv) {
+    return fanfare::app::run_cli(argc, argv);
+}

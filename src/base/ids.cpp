@@ -98,4 +98,23 @@ Epoch Epoch::parse(std::string_view text) noexcept {
     return epoch;
 }
 
+Epoch Epoch::abridged(const std::array<std::uint8_t, 5>& leading) noexcept {
+    // 40 bits are six characters and the upper four bits of a seventh.
+    std::uint64_t bits = 0;
+    for (const std::uint8_t byte : leading) bits = (bits << 8) | byte;
+    bits <<= 2;
+    Epoch epoch;
+    for (std::size_t i = 0; i < 7; ++i)
+        epoch.text_[i] = base64url_alphabet[(bits >> (36 - 6 * i)) & 63];
+    return epoch;
+}
+
+bool Epoch::stands_for(const Epoch& full) const noexcept {
+    if (none() || full.none()) return false;
+    if (text_[7] != '\0') return *this == full;
+    const auto upper = [](char c) { return base64url_values[static_cast<unsigned char>(c)] & 0x3c; };
+    return std::equal(text_.begin(), text_.begin() + 6, full.text_.begin()) &&
+           upper(text_[6]) == upper(full.text_[6]);
+}
+
 } // namespace fanfare

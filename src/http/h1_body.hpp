@@ -16,7 +16,7 @@ namespace fanfare::http {
 class BodyDecoder {
   public:
     /// Extensions and trailers of one body together; they are ignored, so they need not be long.
-    static constexpr std::size_t chunk_overhead_max = 16 * 1024;
+    static constexpr std::size_t chunk_overhead_max = std::size_t{16} * 1024;
 
     /// No body.
     BodyDecoder() = default;

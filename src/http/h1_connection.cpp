@@ -14,7 +14,7 @@ namespace fanfare::http {
 namespace {
 
 // What is set aside for a body on its announced length alone.
-constexpr std::size_t body_reserve_max = 256 * 1024;
+constexpr std::size_t body_reserve_max = std::size_t{256} * 1024;
 
 /// Continues a connection in a later turn, if it is still there then.
 struct Continuation {

@@ -33,9 +33,9 @@ class H1Connection final : public net::Owned,
     /// A closing connection reads on for this long and this much, so that unread input does not
     /// make the kernel send a RST that destroys the answer (RFC 9112 §9.6).
     static constexpr std::chrono::milliseconds linger_time{2'000};
-    static constexpr std::size_t linger_bytes_max = 2 * 1024 * 1024;
+    static constexpr std::size_t linger_bytes_max = std::size_t{2} * 1024 * 1024;
     /// Most of a refused body that is read and forgotten to keep the connection.
-    static constexpr std::size_t discard_bytes_max = 64 * 1024;
+    static constexpr std::size_t discard_bytes_max = std::size_t{64} * 1024;
 
     H1Connection(Server::State& server, bool shed);
     ~H1Connection() override;

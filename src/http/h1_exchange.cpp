@@ -11,7 +11,7 @@ namespace fanfare::http {
 namespace {
 
 // Answers up to this size are copied into one piece with their head.
-constexpr std::size_t one_piece_max = 8 * 1024;
+constexpr std::size_t one_piece_max = std::size_t{8} * 1024;
 
 /// What an exchange's handle names: gone with the answer, while the connection stays. Asked for by
 /// each request that waits, so its memory is kept for the next one.

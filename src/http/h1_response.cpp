@@ -32,7 +32,7 @@ std::string_view DateCache::at(WallMillis now) {
     text_.append(days[static_cast<std::size_t>(utc.tm_wday)]).append(", ");
     append_two(text_, utc.tm_mday);
     text_.append(" ").append(months[static_cast<std::size_t>(utc.tm_mon)]).append(" ");
-    append_number(text_, static_cast<std::uint64_t>(utc.tm_year + 1900));
+    append_number(text_, std::uint64_t{1900} + static_cast<std::uint64_t>(utc.tm_year));
     text_ += ' ';
     append_two(text_, utc.tm_hour);
     text_ += ':';

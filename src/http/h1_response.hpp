@@ -33,8 +33,8 @@ enum class Framing : std::uint8_t {
 struct ResponseHead {
     const Response& response;
     Framing framing = Framing::length;
-    std::string_view date;
-    std::string_view request_id; // empty: none
+    std::string_view date{};
+    std::string_view request_id{}; // empty: none
     bool close = false;
     bool http_1_0 = false; // keep-alive must be said
 };

@@ -43,6 +43,10 @@ Response problem(const Error& error) {
     return compose(code_status(error.code), error);
 }
 
+Response problem(int status, const Error& error) {
+    return compose(status, error);
+}
+
 Response problem(Code code, std::string detail) {
     return compose(code_status(code), Error{code, std::move(detail), {}});
 }

@@ -15,7 +15,7 @@ namespace {
 // Work objects kept for the next busy connections, and the largest string kept in one: bursts
 // above that pay for their allocations, and give the memory back.
 constexpr std::size_t spare_work_max = 32;
-constexpr std::size_t spare_string_max = 64 * 1024;
+constexpr std::size_t spare_string_max = std::size_t{64} * 1024;
 
 void empty_string(std::string& text) {
     text.clear();

@@ -30,6 +30,7 @@ void OutQueue::push(LocalBytesRef bytes) {
 }
 
 void OutQueue::pop_front() {
+    first_completes_ = first_->open_ended();
     if (more_ && !more_->empty()) {
         first_ = std::move(more_->front());
         more_->pop_front();
@@ -55,18 +56,25 @@ void OutQueue::consume(std::size_t sent) {
 
 void OutQueue::drop_unsent() {
     if (!first_) return;
-    more_.reset();
-    if (first_sent_ == 0) {
+    if (first_sent_ == 0 && !first_completes_) {
         clear();
-    } else {
-        queued_ = first_->size() - first_sent_;
+        return;
     }
+    queued_ = first_->size() - first_sent_;
+    LocalBytesRef second;
+    if (first_->open_ended() && more_) second = more_->front();
+    more_.reset();
+    if (!second) return;
+    queued_ += second->size();
+    more_ = std::make_unique<std::deque<LocalBytesRef>>();
+    more_->push_back(std::move(second));
 }
 
 void OutQueue::clear() {
     first_.reset();
     more_.reset();
     first_sent_ = 0;
+    first_completes_ = false;
     queued_ = 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include "json_replies.hpp"
 
+#include <fanfare/protocols/protocols.hpp>
 #include <fanfare/room/delivery.hpp>
 #include <fanfare/session/sessions.hpp>
 
@@ -115,7 +116,9 @@ void FanfareJson::pong(Session& session, RequestId id) {
 
 void FanfareJson::message(Session& session, room::Subscription* /*subscription*/,
                           room::Delivery& delivery) {
-    session.send_message(delivery.bytes(session.form()));
+    // Only asked for while the session is not direct.
+    const LocalBytesRef& bytes = delivery.bytes(session.form());
+    if (session.make_room(bytes->size())) session.outbound().send(bytes);
 }
 
 void FanfareJson::subscribed(Session& session, std::string_view room, const Position& position) {
@@ -134,6 +137,10 @@ void FanfareJson::bye(Session& session, std::string_view code, std::string_view 
                       std::uint64_t reconnect_in) {
     send(session,
          [&](std::string& out) { write_bye(out, Shape::with_op, code, message, reconnect_in); });
+}
+
+std::unique_ptr<ws::TextProtocol> make_fanfare_json() {
+    return std::make_unique<FanfareJson>();
 }
 
 } // namespace fanfare::protocols

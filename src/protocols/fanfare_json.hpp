@@ -7,17 +7,19 @@
 #include "client_json.hpp"
 
 #include <fanfare/session/client_protocol.hpp>
+#include <fanfare/ws/connection.hpp>
 
 #include <string>
 #include <string_view>
 
 namespace fanfare::protocols {
 
-class FanfareJson final : public session::ClientProtocol {
+class FanfareJson final : public ws::TextProtocol {
   public:
     /// One text message of the client; at least 64 readable bytes follow it. Counts it against
     /// the session's rate. The session may be ended when this returns.
-    void on_text(session::Session& session, std::string_view padded_text);
+    void on_text(session::Session& session, std::string_view padded_text) override;
+    [[nodiscard]] std::string_view name() const noexcept override { return "fanfare.json.v1"; }
 
     void welcome(session::Session& session) override;
     void error(session::Session& session, session::RequestId id, const Error& error) override;

@@ -2,6 +2,7 @@
 
 #include <fanfare/base/clock.hpp>
 #include <fanfare/base/json_writer.hpp>
+#include <fanfare/room/rooms.hpp>
 
 namespace fanfare::protocols {
 namespace {
@@ -49,7 +50,7 @@ void write_history(JsonWriter& json, std::string& out, const session::HistoryOk&
 
 void write_presence(JsonWriter& json, const session::PresenceOk& ok) {
     json.field("room", ok.room).key("members").begin_array();
-    for (const session::PresenceMember& member : ok.members) {
+    for (const room::MemberInfo& member : ok.members) {
         json.begin_object().field("user", member.user);
         json.field("sessions", std::uint64_t{member.sessions});
         if (!member.info.empty()) json.key("info").raw(member.info);

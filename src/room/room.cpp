@@ -128,7 +128,7 @@ Room::JoinOutcome Room::join(unsigned reactor, net::Handle local_room, const Joi
     outcome.replay_after = offset_;
     if (wish.since) {
         const bool recovered =
-            wish.since->epoch == epoch_ && history_.covers(wish.since->offset, offset_);
+            wish.since->epoch.stands_for(epoch_) && history_.covers(wish.since->offset, offset_);
         outcome.result.recovered = recovered;
         if (recovered) outcome.replay_after = wish.since->offset;
     } else if (wish.last != 0) {

@@ -268,7 +268,7 @@ void Session::acknowledge(RequestId id, std::string_view room, std::uint64_t /*o
 
 bool Session::may_read(RequestId id, std::string_view room) {
     if (!may_act(id)) return false;
-    const Error fault = subscribe_fault(room);
+    const Error fault = service_.subscribe_fault(identity_.get(), room);
     if (fault) protocol_.error(*this, id, fault);
     return !fault;
 }

@@ -37,21 +37,9 @@ Session::PendingJoin* Session::pending_join(const room::Subscription& subscripti
     return nullptr;
 }
 
-Error Session::subscribe_fault(std::string_view room) const {
-    if (room == "@me") {
-        if (!identity_) return {Code::unauthorized, "an anonymous session has no inbox", "room"};
-        return {Code::unavailable, "this gateway has no store for inboxes", "room"};
-    }
-    const room::Rule* const rule = service_.rooms().rule(room);
-    if (rule == nullptr) return {Code::not_found, "no rule allows a room of this name", "room"};
-    if (may_subscribe(*rule, identity_.get(), room)) return {};
-    if (!identity_) return {Code::unauthorized, "the room needs a token", "room"};
-    return {Code::forbidden, "the token does not grant this room", "room"};
-}
-
 void Session::subscribe(RequestId id, const SubscribeRequest& request) {
     if (!may_act(id)) return;
-    if (const Error fault = subscribe_fault(request.room)) {
+    if (const Error fault = service_.subscribe_fault(identity_.get(), request.room)) {
         protocol_.error(*this, id, fault);
         return;
     }
@@ -235,9 +223,9 @@ bool Session::server_unsubscribe(std::string_view name, const Error& why) {
 void Session::review_rights() {
     std::vector<std::string> lost;
     for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
-        if ((at->tag & by_server) == 0 && subscribe_fault(at->name())) lost.emplace_back(at->name());
+        if ((at->tag & by_server) == 0 && service_.subscribe_fault(identity_.get(), at->name())) lost.emplace_back(at->name());
     for (const std::string& room : lost)
-        server_unsubscribe(room, subscribe_fault(room));
+        server_unsubscribe(room, service_.subscribe_fault(identity_.get(), room));
 }
 
 // --- patterns ---
@@ -302,16 +290,14 @@ bool Session::wants_from_pattern(const room::Message& message) {
 
 // --- deliveries ---
 
-bool Session::send_message(const LocalBytesRef& bytes) {
+bool Session::make_room(std::size_t bytes) {
     // A single message always fits an empty queue, whatever its size.
-    const std::size_t queued = queue_.queued_bytes();
-    if (queued != 0 && queued + bytes->size() > service_.options().send_queue_max) [[unlikely]] {
-        service_.slow_consumers.add();
-        close(CloseReason::slow_consumer, "the client reads too slowly");
-        return false;
-    }
-    queue_.push(bytes);
-    return true;
+    const std::size_t queued = direct_ ? queue_.queued_bytes() : outbound_.queued_bytes();
+    if (queued == 0 || queued + bytes <= service_.options().send_queue_max) [[likely]]
+        return true;
+    service_.slow_consumers.add();
+    close(CloseReason::slow_consumer, "the client reads too slowly");
+    return false;
 }
 
 void Session::on_message(room::Delivery& delivery, room::Subscription* subscription) {
@@ -328,12 +314,14 @@ void Session::on_message(room::Delivery& delivery, room::Subscription* subscript
     }
     if (direct_) {
         const LocalBytesRef& bytes = delivery.bytes(form_);
-        if (!send_message(bytes)) return;
+        if (!make_room(bytes->size())) return;
+        queue_.push(bytes);
         service_.bytes_out.add(bytes->size());
     } else {
         if (subscription != nullptr && !message.ephemeral())
             subscription->offset = message.position().offset;
         protocol_.message(*this, subscription, delivery);
+        if (ended_) return;
     }
     service_.messages_out.add();
 }

@@ -1,3 +1,5 @@
+#include "permissions.hpp"
+
 #include <fanfare/base/assert.hpp>
 #include <fanfare/base/bytes.hpp>
 #include <fanfare/net/reactor.hpp>
@@ -105,6 +107,19 @@ void Sessions::reload(std::shared_ptr<const Options> options, Authorizer& author
             (*found)->review_rights();
             if (Session** const still = sessions_.find(handle)) (*still)->schedule();
         }
+}
+
+Error Sessions::subscribe_fault(const Identity* identity, std::string_view room) const {
+    if (room == "@me") {
+        if (identity == nullptr)
+            return {Code::unauthorized, "an anonymous session has no inbox", "room"};
+        return {Code::unavailable, "this gateway has no store for inboxes", "room"};
+    }
+    const room::Rule* const rule = rooms_.rule(room);
+    if (rule == nullptr) return {Code::not_found, "no rule allows a room of this name", "room"};
+    if (may_subscribe(*rule, identity, room)) return {};
+    if (identity == nullptr) return {Code::unauthorized, "the room needs a token", "room"};
+    return {Code::forbidden, "the token does not grant this room", "room"};
 }
 
 // --- publishing ---
@@ -249,7 +264,7 @@ void Sessions::unsubscribe_user(const std::string& user, const std::string& room
                                 std::function<void(std::uint64_t)> done) {
     count_over_reactors(
         [user, room](Sessions& target) {
-            const Error why{Code::ok, "unsubscribed by the API", {}};
+            const Error why{Code::forbidden, "unsubscribed by the API", {}};
             std::uint64_t n = 0;
             target.each_session_of(user, [&](Session& session) {
                 n += session.server_unsubscribe(room, why) ? 1U : 0U;

@@ -2,7 +2,7 @@
 
 #include "deflate_offer.hpp"
 #include "header_list.hpp"
-#include "origin.hpp"
+#include <fanfare/ws/origin.hpp>
 
 #include <fanfare/base/bytes.hpp>
 

@@ -1,4 +1,4 @@
-#include "origin.hpp"
+#include <fanfare/ws/origin.hpp>
 
 #include "header_list.hpp"
 

@@ -27,8 +27,14 @@ class Epoch {
     [[nodiscard]] bool none() const noexcept { return text_[0] == '\0'; }
     friend bool operator==(const Epoch&, const Epoch&) = default;
 
+    /// An epoch of which only the leading 40 bits are known (an SSE cursor keeps no more). Equal to
+    /// nothing; `stands_for` tells which epochs it may be.
+    [[nodiscard]] static Epoch abridged(const std::array<std::uint8_t, 5>& leading) noexcept;
+    /// `full` is this epoch, or begins with the known bits of this abridged one.
+    [[nodiscard]] bool stands_for(const Epoch& full) const noexcept;
+
   private:
-    std::array<char, 8> text_{};
+    std::array<char, 8> text_{}; // the last one is NUL in an abridged epoch
 };
 
 /// A place in a room: offsets count from 1 in an epoch; 0 is "before the first".

@@ -55,6 +55,11 @@ class LocalBytes {
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] std::string_view view() const noexcept { return {data_, size_}; }
 
+    /// These bytes mean nothing without the next entry of the queue they are in (an SSE id line
+    /// before its shared event): a queue drops both or neither.
+    void set_open_ended() noexcept { open_ended_ = true; }
+    [[nodiscard]] bool open_ended() const noexcept { return open_ended_; }
+
     friend void intrusive_ptr_add_ref(LocalBytes* bytes) noexcept { ++bytes->count_; }
     friend void intrusive_ptr_release(LocalBytes* bytes) noexcept {
         if (--bytes->count_ == 0) bytes->destroy();
@@ -68,6 +73,7 @@ class LocalBytes {
     std::uint32_t size_ = 0;
     const char* data_ = nullptr;
     SharedBytesRef shared_; // null: the bytes follow this header
+    bool open_ended_ = false;
 };
 using LocalBytesRef = boost::intrusive_ptr<LocalBytes>;
 

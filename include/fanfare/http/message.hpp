@@ -13,6 +13,7 @@
 
 namespace fanfare::http {
 
+// NOLINTNEXTLINE(readability-identifier-naming): `delete` is a keyword
 enum class Method : std::uint8_t { get, head, post, put, delete_, options, patch, other };
 [[nodiscard]] std::string_view method_name(Method method) noexcept;
 
@@ -38,7 +39,7 @@ enum class Header : std::uint8_t {
     user_agent,
     x_api_key,
     x_request_id,
-    count_ // number of the above
+    count_ // number of the above; NOLINT(readability-identifier-naming)
 };
 
 /// Views into the connection's buffer: valid until the handler returns, and while the request's
@@ -93,6 +94,7 @@ struct Response {
 [[nodiscard]] Response problem(Code code, std::string detail);
 /// For a status that no code stands for by itself (431, 501 …).
 [[nodiscard]] Response problem(int status, Code code, std::string detail);
+[[nodiscard]] Response problem(int status, const Error& error);
 
 /// The reason phrase of a status, e.g. "Not Found".
 [[nodiscard]] std::string_view reason_phrase(int status) noexcept;

@@ -17,13 +17,13 @@ namespace fanfare::http {
 class Router;
 
 struct Options {
-    std::size_t head_bytes_max = 64 * 1024;         // of a request; more: 431
-    std::chrono::milliseconds head_timeout{10'000}; // to send the head; later: 408 and close
+    std::size_t head_bytes_max = std::size_t{64} * 1024; // of a request; more: 431
+    std::chrono::milliseconds head_timeout{10'000};      // to send the head; later: 408 and close
     std::chrono::milliseconds body_timeout{30'000}; // without any progress of a body; 408 and close
     std::chrono::milliseconds keep_alive{75'000};   // idle between requests; then closed
     /// Unread answers of one connection. Above it no further request of that connection is handled;
     /// if the peer takes nothing for body_timeout, the connection is closed.
-    std::size_t response_queue_max = 4 * 1024 * 1024;
+    std::size_t response_queue_max = std::size_t{4} * 1024 * 1024;
 };
 
 class Server {

@@ -46,8 +46,8 @@ class OutQueue {
     [[nodiscard]] bool empty() const noexcept { return !first_; }
     /// The kernel refused bytes and has not taken them yet.
     [[nodiscard]] bool blocked() const noexcept { return blocked_; }
-    /// Drops everything that is not partly sent. What is partly sent must be completed, or the
-    /// peer would read the rest as something else.
+    /// Drops everything that is not partly sent. What is partly sent (bytes of an entry, or the
+    /// first of two that belong together) must be completed, or the peer would misread the rest.
     void drop_unsent();
     /// Drops everything.
     void clear();
@@ -68,6 +68,7 @@ class OutQueue {
     std::uint32_t dirty_slot_ = 0; // 1 + index in the reactor's dirty list; 0: clean
     std::size_t queued_ = 0;
     bool blocked_ = false;
+    bool first_completes_ = false; // first_ is the second half of something that is sent
 };
 
 } // namespace fanfare::net

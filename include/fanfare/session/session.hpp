@@ -103,8 +103,8 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
     [[nodiscard]] std::string id() const;
     [[nodiscard]] WallMillis connected_at() const noexcept { return connected_at_; }
     [[nodiscard]] net::Handle handle() const noexcept { return handle_; }
-    /// Queues bytes of one message; cuts the session off if it is too slow. False: it was cut.
-    bool send_message(const LocalBytesRef& bytes);
+    /// Whether `bytes` more may be queued for one message; if not, cuts the session off.
+    [[nodiscard]] bool make_room(std::size_t bytes);
     [[nodiscard]] room::Subscription* find(std::string_view room) noexcept;
 
   private:
@@ -125,7 +125,6 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
 
     [[nodiscard]] bool may_act(RequestId id);
     [[nodiscard]] bool may_read(RequestId id, std::string_view room);
-    [[nodiscard]] Error subscribe_fault(std::string_view room) const;
     [[nodiscard]] Error publish_fault(const PublishRequest& request);
     void fail(RequestId id, Code code, std::string message);
     void authenticated(RequestId id, const IdentityRef& identity, const Error& error);

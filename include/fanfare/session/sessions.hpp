@@ -59,6 +59,9 @@ class Sessions final : public room::PublishClient {
     /// The session with that public id on this reactor; null if there is none.
     [[nodiscard]] Session* find_id(std::string_view id);
 
+    /// Why an identity (null: anonymous) may not subscribe to a room; no error: it may.
+    [[nodiscard]] Error subscribe_fault(const Identity* identity, std::string_view room) const;
+
     // --- for Session ---
     struct PendingPublish {
         net::Handle session = 0;

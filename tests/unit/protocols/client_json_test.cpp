@@ -262,7 +262,7 @@ TEST_CASE("client json: not an object is told apart from a broken one", "[protoc
         {R"(  {"op":)", "byte 8: the text ends where a value is expected"},
         {R"({"op":"ping"} x)", "byte 14: something follows the end of the value"},
         {R"({"op":"publish","room":"r","data":{"deep":[1,2,]}})",
-         "byte 46: a value is expected after the comma"},
+         "byte 47: a value is expected after the comma"},
         {R"({"op":"publish","room":"r","data":"\ud800"})",
          "byte 35: a \\u escape is half of a surrogate pair"},
     }));

@@ -136,7 +136,7 @@ TEST_CASE("encoders: ws_json_deflate inflates to the same text", "[protocols][rf
     ws::Inflater inflater;
     const auto text =
         inflater.inflate(as_byte_view(payload_of(bytes->view(), 0xc1)), 1 << 20); // FIN, RSV1, text
-    REQUIRE(text);
+    REQUIRE(text.has_value());
     CHECK(as_text(*text) ==
           payload_of(encoder(encoders, Form::ws_json).encode(*large)->view(), 0x81));
 

@@ -1,6 +1,7 @@
 #include "json_replies.hpp"
 
 #include <fanfare/base/json_check.hpp>
+#include <fanfare/room/rooms.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -112,8 +113,7 @@ TEST_CASE("json replies: history tells each message's time", "[protocols][protoc
 }
 
 TEST_CASE("json replies: presence", "[protocols][protocol-2]") {
-    const std::vector<session::PresenceMember> members{{"u1", 2, R"({"name":"Ann"})"},
-                                                       {"u2", 1, ""}};
+    const std::vector<room::MemberInfo> members{{"u1", 2, R"({"name":"Ann"})"}, {"u2", 1, ""}};
     CHECK(
         text(write_presence_ok, RequestId{7}, session::PresenceOk{"chat:1", members, 5}) ==
         R"({"id":7,"op":"ok","room":"chat:1","members":[{"user":"u1","sessions":2,"info":{"name":"Ann"}},{"user":"u2","sessions":1}],"total":5})");

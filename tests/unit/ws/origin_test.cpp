@@ -1,4 +1,4 @@
-#include "origin.hpp"
+#include <fanfare/ws/origin.hpp>
 
 #include <catch2/catch.hpp>
 

@@ -1,0 +1,55 @@
+#pragma once
+// The HTTP face for backends and operators: /api/v1, /health, /ready, /metrics, and the demo page.
+
+#include <fanfare/auth/api_keys.hpp>
+#include <fanfare/base/metrics.hpp>
+#include <fanfare/http/router.hpp>
+#include <fanfare/session/sessions.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace fanfare::api {
+
+struct Options {
+    std::size_t body_bytes_max = std::size_t{1024} * 1024; // of a request; a batch: 8 times this
+    std::size_t batch_max = 1'000;                         // items of a batch, rooms of a publish
+    std::size_t item_bytes_max = std::size_t{64} * 1024;   // of one line of an NDJSON stream
+    bool demo_page = false;                                // at `/`
+};
+
+/// What the process knows about itself, asked when somebody asks. Callable on any reactor.
+struct Status {
+    /// Empty: ready. Else why not, for people: "starting", "draining".
+    std::function<std::string()> not_ready;
+    std::string node;
+};
+
+/// One per reactor.
+class Api {
+  public:
+    /// `keys` may be replaced by a reload: it is asked for each request.
+    Api(session::Sessions& sessions, room::IdempotencyLog& idempotency,
+        const std::shared_ptr<const auth::ApiKeys>& keys, Metrics& metrics, Status status,
+        const Options& options);
+    ~Api();
+    Api(const Api&) = delete;
+    Api& operator=(const Api&) = delete;
+
+    /// /api/v1 and, with `demo_page`, `/`.
+    void add_routes(http::Router& router);
+    /// /health, /ready, /metrics. `open`: on the operators' own listener, where all may ask.
+    void add_operations(http::Router& router, bool open);
+    /// From now on these keys count. On the API's reactor.
+    void reload(std::shared_ptr<const auth::ApiKeys> keys, const Options& options);
+
+    struct Context;
+
+  private:
+    std::unique_ptr<Context> context_;
+};
+
+} // namespace fanfare::api

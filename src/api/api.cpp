@@ -1,0 +1,115 @@
+#include "context.hpp"
+
+#include <fanfare/base/bytes.hpp>
+#include <fanfare/room/message.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cctype>
+
+namespace fanfare::api {
+
+using http::Header;
+
+Api::Api(session::Sessions& sessions, room::IdempotencyLog& idempotency,
+         const std::shared_ptr<const auth::ApiKeys>& keys, Metrics& metrics, Status status,
+         const Options& options)
+    : context_(std::make_unique<Context>(sessions, idempotency, keys, metrics, std::move(status),
+                                         options)) {}
+
+Api::~Api() = default;
+
+void Api::add_routes(http::Router& router) {
+    add_publish_routes(*context_, router);
+    add_batch_route(*context_, router);
+    add_room_routes(*context_, router);
+    add_user_routes(*context_, router);
+    if (context_->options.demo_page) add_page_routes(router);
+}
+
+void Api::add_operations(http::Router& router, bool open) {
+    add_operation_routes(*context_, router, open);
+}
+
+void Api::reload(std::shared_ptr<const auth::ApiKeys> keys, const Options& options) {
+    context_->keys = std::move(keys);
+    context_->known_ = nullptr;
+    const bool demo = context_->options.demo_page; // its route is there or not
+    context_->options = options;
+    context_->options.demo_page = demo;
+}
+
+const auth::ApiKeyOptions* Api::Context::require(http::Exchange& exchange, auth::Scope scope) {
+    const http::RequestHead& head = exchange.head();
+    const std::string_view text =
+        head.has(Header::x_api_key) ? head[Header::x_api_key] : http::bearer_token(head);
+    if (known_ != nullptr && auth::has_scope(*known_, scope) &&
+        equal_constant_time(text, presented_))
+        return known_;
+    const auto [key, error] = keys->authenticate(head, scope);
+    if (key != nullptr) {
+        presented_ = text;
+        known_ = key;
+        return key;
+    }
+    http::Response response = http::problem(error);
+    if (response.status == 401)
+        response.headers += "WWW-Authenticate: Bearer realm=\"fanfare\"\r\n";
+    exchange.respond(response);
+    return nullptr;
+}
+
+namespace {
+
+/// The media type without parameters, in lower case.
+std::string media_type(std::string_view value) {
+    value = value.substr(0, value.find(';'));
+    while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
+    std::string lower{value};
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return lower;
+}
+
+} // namespace
+
+bool is_ndjson(const http::RequestHead& head) {
+    return media_type(head[Header::content_type]) == "application/x-ndjson";
+}
+
+bool require_json(http::Exchange& exchange, bool allow_ndjson) {
+    const http::RequestHead& head = exchange.head();
+    if (!head.has(Header::content_type)) return true;
+    if (media_type(head[Header::content_type]) == "application/json") return true;
+    if (allow_ndjson && is_ndjson(head)) return true;
+    exchange.respond(http::problem(Code::unsupported_media_type,
+                                   allow_ndjson
+                                       ? "send application/json or application/x-ndjson"
+                                       : "send application/json"));
+    return false;
+}
+
+std::variant<Error, std::string> header_key(const http::RequestHead& head) {
+    if (!head.has(Header::idempotency_key)) return std::string{};
+    std::string_view key = head[Header::idempotency_key];
+    // The draft standard writes it as a quoted string, most clients bare: the same key.
+    if (key.size() >= 2 && key.front() == '"' && key.back() == '"')
+        key = key.substr(1, key.size() - 2);
+    if (const char* const fault = room::id_fault(key))
+        return Error{Code::bad_request, std::string{"`Idempotency-Key` "} + fault,
+                     "Idempotency-Key"};
+    return std::string{key};
+}
+
+std::optional<std::uint64_t> query_number(std::string_view query, std::string_view name,
+                                          std::uint64_t otherwise) {
+    const auto text = http::query_value(query, name);
+    if (!text) return otherwise;
+    std::uint64_t value = 0;
+    const char* const end = text->data() + text->size();
+    const auto [rest, fault] = std::from_chars(text->data(), end, value);
+    if (text->empty() || rest != end || fault != std::errc{}) return std::nullopt;
+    return value;
+}
+
+} // namespace fanfare::api

@@ -1,0 +1,64 @@
+#pragma once
+// What the handlers of one reactor share.
+
+#include "publish_body.hpp"
+#include "publisher.hpp"
+
+#include <fanfare/api/api.hpp>
+#include <fanfare/http/exchange.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace fanfare::api {
+
+struct Api::Context {
+    session::Sessions& sessions;
+    std::shared_ptr<const auth::ApiKeys> keys;
+    Metrics& metrics;
+    Status status;
+    Options options;
+    PublishParser parser;
+    Publisher publisher;
+
+    Context(session::Sessions& owner, room::IdempotencyLog& idempotency,
+            std::shared_ptr<const auth::ApiKeys> accepted, Metrics& process_metrics,
+            Status process_status, const Options& limits)
+        : sessions(owner), keys(std::move(accepted)), metrics(process_metrics),
+          status(std::move(process_status)), options(limits),
+          publisher(owner.rooms(), idempotency) {}
+
+    /// The key of a request, if it has the scope; else answers 401 or 403 and returns null.
+    const auth::ApiKeyOptions* require(http::Exchange& exchange, auth::Scope scope);
+
+  private:
+    // The key that was presented last, so that a backend's stream of publishes is hashed once.
+    std::string presented_;
+    const auth::ApiKeyOptions* known_ = nullptr;
+    friend class Api;
+};
+
+/// For bodies of JSON: answers 415 and returns false for another media type. No type is taken as
+/// JSON; `ndjson` is set if it is application/x-ndjson, which must be `allow`ed.
+[[nodiscard]] bool require_json(http::Exchange& exchange, bool allow_ndjson = false);
+[[nodiscard]] bool is_ndjson(const http::RequestHead& head);
+
+/// The idempotency key of the header, quotes taken off; or an error.
+[[nodiscard]] std::variant<Error, std::string> header_key(const http::RequestHead& head);
+
+/// A number of the query within [0, max]; `otherwise` if it is absent; nothing if it is none.
+[[nodiscard]] std::optional<std::uint64_t> query_number(std::string_view query,
+                                                        std::string_view name,
+                                                        std::uint64_t otherwise);
+
+void add_publish_routes(Api::Context& context, http::Router& router);
+void add_batch_route(Api::Context& context, http::Router& router);
+void add_room_routes(Api::Context& context, http::Router& router);
+void add_user_routes(Api::Context& context, http::Router& router);
+void add_operation_routes(Api::Context& context, http::Router& router, bool open);
+void add_page_routes(http::Router& router);
+
+} // namespace fanfare::api

@@ -1,0 +1,75 @@
+// POST /api/v1/publish
+
+#include "context.hpp"
+
+#include <fanfare/net/reactor.hpp>
+
+namespace fanfare::api {
+namespace {
+
+/// Waits for the outcomes of single publishes and answers their exchanges. `item` is the exchange.
+class SinglePublishes final : public EffectClient {
+  public:
+    explicit SinglePublishes(Api::Context& context)
+        : context_(context), handle_(context.publisher.clients.insert(this)) {}
+
+    void publish(http::Exchange& exchange) {
+        const auth::ApiKeyOptions* const caller = context_.require(exchange, auth::Scope::publish);
+        if (caller == nullptr) return;
+        const auto parsed = context_.parser.parse(exchange.body(), context_.options.batch_max);
+        if (const auto* error = std::get_if<Error>(&parsed)) {
+            exchange.respond(http::problem(*error));
+            return;
+        }
+        const auto& body = std::get<PublishBody>(parsed);
+        const auto header = header_key(exchange.head());
+        if (const auto* error = std::get_if<Error>(&header)) {
+            exchange.respond(http::problem(*error));
+            return;
+        }
+        const std::string& from_header = std::get<std::string>(header);
+        if (!from_header.empty() && !body.id.empty() && from_header != body.id) {
+            exchange.respond(http::problem(Error{
+                Code::bad_request, "`id` and the header `Idempotency-Key` are not the same", "id"}));
+            return;
+        }
+        context_.publisher.publish(body, caller->name, body.id.empty() ? from_header : body.id,
+                                   handle_, exchange.handle());
+    }
+
+  private:
+    void on_outcome(std::uint64_t item, const Outcome& outcome) override {
+        http::Exchange* const exchange =
+            http::find_exchange(context_.sessions.reactor(), item);
+        if (exchange == nullptr) return;
+        // With `rooms` the answer lists each room's own result; only a whole failure is a problem.
+        if (const Error error = failure_of(outcome)) {
+            exchange->respond(http::problem(error));
+            return;
+        }
+        http::Response response;
+        write_outcome(response.body, outcome);
+        exchange->respond(response);
+    }
+
+    Api::Context& context_;
+    net::Handle handle_;
+};
+
+} // namespace
+
+void add_publish_routes(Api::Context& context, http::Router& router) {
+    auto publishes = std::make_shared<SinglePublishes>(context);
+    http::Route route;
+    route.method = http::Method::post;
+    route.pattern = "/api/v1/publish";
+    route.body_bytes_max = context.options.body_bytes_max;
+    // The key is looked at before the body is read, and again with it: keys may be reloaded.
+    route.guard = [&context](http::Exchange& exchange) {
+        return context.require(exchange, auth::Scope::publish) != nullptr && require_json(exchange);
+    };
+    route.handler = [publishes](http::Exchange& exchange) { publishes->publish(exchange); };
+    router.add(std::move(route));
+}
+
+} // namespace fanfare::api

@@ -1,0 +1,168 @@
+#include "publisher.hpp"
+
+#include <fanfare/base/bytes.hpp>
+#include <fanfare/base/json_writer.hpp>
+#include <fanfare/net/reactor.hpp>
+
+#include <algorithm>
+
+namespace fanfare::api {
+namespace {
+
+void write_error(std::string& out, const Error& error) {
+    JsonWriter json{out};
+    json.begin_object().key("error").begin_object();
+    json.field("code", code_name(error.code)).field("message", error.message);
+    if (!error.field.empty()) json.field("field", error.field);
+    json.end_object().end_object();
+}
+
+void write_result(std::string& out, std::string_view room, const room::PublishResult& result) {
+    if (result.code != Code::ok) {
+        write_error(out, {result.code, result.detail, {}});
+        return;
+    }
+    out += "{\"room\":";
+    append_json_string(out, room);
+    if (!result.ephemeral) {
+        out.append(",\"epoch\":\"").append(result.position.epoch.text()).append("\",\"offset\":");
+        append_number(out, result.position.offset);
+    }
+    if (result.duplicate) out += ",\"duplicate\":true";
+    out += '}';
+}
+
+std::uint64_t fingerprint(const PublishBody& body) {
+    std::string asked;
+    for (const std::string_view room : body.rooms) asked.append(room).append("\n");
+    asked.append(body.event).append(body.ephemeral ? "\n1\n" : "\n0\n").append(body.data);
+    return hash_bytes(asked);
+}
+
+} // namespace
+
+void write_outcome(std::string& out, const Outcome& outcome) {
+    if (outcome.error) {
+        write_error(out, outcome.error);
+        return;
+    }
+    if (!outcome.many) {
+        write_result(out, outcome.rooms.front(), outcome.results.front());
+        return;
+    }
+    out += "{\"results\":[";
+    bool duplicate = false;
+    for (std::size_t i = 0; i < outcome.results.size(); ++i) {
+        if (i != 0) out += ',';
+        write_result(out, outcome.rooms[i], outcome.results[i]);
+        duplicate = duplicate || outcome.results[i].duplicate;
+    }
+    out += duplicate ? "],\"duplicate\":true}" : "]}";
+}
+
+Error failure_of(const Outcome& outcome) {
+    if (outcome.error) return outcome.error;
+    for (const room::PublishResult& result : outcome.results)
+        if (result.code == Code::ok) return {};
+    const room::PublishResult& first = outcome.results.front();
+    return {first.code, first.detail, {}};
+}
+
+Publisher::Publisher(room::Rooms& rooms, room::IdempotencyLog& idempotency)
+    : rooms_(rooms), idempotency_(idempotency) {}
+
+Publisher::~Publisher() = default;
+
+void Publisher::publish(const PublishBody& body, std::string_view caller, std::string_view key,
+                        net::Handle client, std::uint64_t item) {
+    Effect effect;
+    effect.client = client;
+    effect.item = item;
+    effect.outcome.many = body.many;
+    for (const std::string_view room : body.rooms) {
+        // One effect: a name that no rule allows stops all of it before anything happens.
+        if (rooms_.rule(room) == nullptr) {
+            effect.outcome.error = {Code::not_found,
+                                    "no rule allows a room named `" + std::string{room} + "`",
+                                    body.many ? "rooms" : "room"};
+            tell(effect);
+            return;
+        }
+        room::Message::Parts parts;
+        parts.room = room;
+        parts.data = body.data;
+        parts.event = body.event;
+        parts.id = key;
+        parts.ephemeral = body.ephemeral;
+        effect.messages.push_back(room::Message::make(parts, hash_bytes(room)));
+        effect.outcome.rooms.emplace_back(room);
+    }
+    effect.missing = body.rooms.size();
+    effect.outcome.results.resize(body.rooms.size());
+    if (!key.empty()) {
+        effect.key.text.append("key\n").append(caller).append("\npublish\n").append(key);
+        effect.key.fingerprint = fingerprint(body);
+    }
+    const room::IdempotencyKey asked = effect.key;
+    const net::Handle handle = effects_.insert(std::make_unique<Effect>(std::move(effect)));
+    if (asked.text.empty()) {
+        send(handle);
+        return;
+    }
+    idempotency_.begin(asked, [this, handle](room::IdempotencyLog::Verdict verdict,
+                                             const room::PublishResults& results) {
+        on_verdict(handle, verdict, results);
+    });
+}
+
+void Publisher::on_verdict(net::Handle handle, room::IdempotencyLog::Verdict verdict,
+                           const room::PublishResults& results) {
+    using Verdict = room::IdempotencyLog::Verdict;
+    if (verdict == Verdict::first) {
+        send(handle);
+        return;
+    }
+    const std::unique_ptr<Effect> effect = effects_.erase(handle);
+    if (verdict == Verdict::duplicate) {
+        effect->outcome.results = results;
+        for (room::PublishResult& result : effect->outcome.results) result.duplicate = true;
+    } else if (verdict == Verdict::conflict) {
+        effect->outcome.error = {Code::conflict, "the key was used for another publish", "id"};
+    } else {
+        effect->outcome.error = {Code::unavailable, "too many idempotency keys are in flight", {}};
+    }
+    tell(*effect);
+}
+
+void Publisher::send(net::Handle handle) {
+    const std::vector<room::DraftRef> messages =
+        std::move((*effects_.find(handle))->messages);
+    for (std::size_t i = 0; i < messages.size(); ++i)
+        rooms_.publish(messages[i], room::PublishReply{this, &rooms_.reactor(), handle, i});
+}
+
+void Publisher::on_published(net::Handle who, std::uint64_t request,
+                             const room::PublishResult& result) {
+    Effect& effect = **effects_.find(who);
+    effect.outcome.results[request] = result;
+    if (--effect.missing == 0) finish(who);
+}
+
+void Publisher::finish(net::Handle handle) {
+    const std::unique_ptr<Effect> effect = effects_.erase(handle);
+    if (!effect->key.text.empty()) {
+        // If some rooms took it, the key stands for that: a repeat must not publish there again.
+        if (failure_of(effect->outcome))
+            idempotency_.abandon(effect->key);
+        else
+            idempotency_.finish(effect->key, effect->outcome.results);
+    }
+    tell(*effect);
+}
+
+void Publisher::tell(const Effect& effect) {
+    EffectClient** const client = clients.find(effect.client);
+    if (client != nullptr) (*client)->on_outcome(effect.item, effect.outcome);
+}
+
+} // namespace fanfare::api

@@ -1,0 +1,139 @@
+#include "cli.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <exception>
+#include <iostream>
+
+namespace fanfare::app {
+namespace {
+
+/// All options of all commands: CLI11 writes into them while it parses.
+struct Arguments {
+    bool version = false;
+    std::string config; // before or after `serve`
+    CheckCommand check;
+    TokenCommand token;
+    bool test_key = false;
+    PublishCommand publish;
+};
+
+struct Commands {
+    CLI::App* serve = nullptr;
+    CLI::App* check = nullptr;
+    CLI::App* token = nullptr;
+    CLI::App* apikey_new = nullptr;
+    CLI::App* publish = nullptr;
+    CLI::App* version = nullptr;
+};
+
+void add_token_options(CLI::App& command, TokenCommand& token) {
+    command.add_option("--sub", token.sub, "The user")->required();
+    // One value each: a pattern that follows another without an option is a mistake.
+    command.add_option("--subscribe", token.subscribe, "Room or pattern to grant; repeatable")
+        ->type_name("PATTERN")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    command.add_option("--publish", token.publish, "Room or pattern to grant; repeatable")
+        ->type_name("PATTERN")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    command.add_option("--ttl", token.ttl, "Valid for this long")->capture_default_str();
+    command.add_option("--info", token.info, "JSON that presence shows");
+    command.add_option("--device", token.device, "Names a read position in the inbox");
+    command.add_option("--config", token.config,
+                       "File with auth.jwt; else FANFARE_AUTH__JWT__SECRET and its like");
+}
+
+void add_publish_options(CLI::App& command, PublishCommand& publish) {
+    command.add_option("room", publish.room, "The room")->required();
+    command.add_option("data", publish.data, "The message, as JSON")->required();
+    command.add_option("--url", publish.url, "The gateway")->capture_default_str();
+    command.add_option("--key", publish.key, "API key; else FANFARE_API_KEY");
+    command.add_option("--event", publish.event, "Event name");
+    command.add_option("--id", publish.id, "Idempotency key: a repeat does nothing");
+    command.add_flag("--ephemeral", publish.ephemeral, "Not numbered and not kept");
+}
+
+Commands add_commands(CLI::App& app, Arguments& arguments) {
+    app.description("Fanfare, a push gateway. Without a command: serve.");
+    app.require_subcommand(0, 1);
+    app.add_flag("--version", arguments.version, "Print the version");
+    app.add_option("--config", arguments.config, "Configuration file; none: the embedded default");
+    Commands commands;
+    commands.serve = app.add_subcommand("serve", "Run the gateway");
+    commands.serve->add_option("--config", arguments.config,
+                               "Configuration file; none: the embedded default");
+    commands.check = app.add_subcommand("check-config", "Check a configuration");
+    commands.check->add_option("file", arguments.check.config, "Configuration file");
+    commands.check->add_flag("--keys", arguments.check.keys, "List all keys and their defaults");
+    commands.token = app.add_subcommand("token", "Make a token for a client");
+    add_token_options(*commands.token, arguments.token);
+    CLI::App* apikey = app.add_subcommand("apikey", "Make API keys");
+    apikey->require_subcommand(1);
+    commands.apikey_new = apikey->add_subcommand("new", "Make a key and its hash");
+    commands.apikey_new->add_flag("--test", arguments.test_key, "Begin it with sk_test_");
+    commands.publish = app.add_subcommand("publish", "Publish one message");
+    add_publish_options(*commands.publish, arguments.publish);
+    commands.version = app.add_subcommand("version", "Print the version");
+    return commands;
+}
+
+int wrong_usage(Terminal& terminal, std::string_view what) {
+    terminal.err << what << '\n';
+    return exit_usage;
+}
+
+int run(const Commands& commands, Arguments& arguments, Terminal& terminal) {
+    const bool serve =
+        commands.serve->parsed() ||
+        !(commands.check->parsed() || commands.token->parsed() || commands.apikey_new->parsed() ||
+          commands.publish->parsed() || commands.version->parsed());
+    if (arguments.version || commands.version->parsed()) return run_version(terminal);
+    if (serve) return run_serve(arguments.config, terminal);
+    if (commands.token->parsed()) {
+        if (arguments.token.config.empty()) arguments.token.config = arguments.config;
+        const auto now = std::chrono::system_clock::now().time_since_epoch();
+        return run_token(arguments.token,
+                         std::chrono::duration_cast<std::chrono::seconds>(now).count(), terminal);
+    }
+    if (!arguments.config.empty())
+        return wrong_usage(terminal, "--config: has no meaning for this command");
+    if (commands.check->parsed()) {
+        if (arguments.check.config.empty() && !arguments.check.keys)
+            return wrong_usage(terminal, "check-config: expected the name of a file");
+        return run_check_config(arguments.check, terminal);
+    }
+    if (commands.apikey_new->parsed()) return run_apikey_new(arguments.test_key, terminal);
+    return run_publish(arguments.publish, terminal);
+}
+
+} // namespace
+
+int run_cli(int argc, char** argv) {
+    try {
+        Arguments arguments;
+        CLI::App app{"", "fanfare"};
+        const Commands commands = add_commands(app, arguments);
+        try {
+            app.parse(argc, argv);
+        } catch (const CLI::ParseError& error) {
+            // CLI11 has a status per kind of mistake; help is not one.
+            return app.exit(error) == 0 ? exit_ok : exit_usage;
+        }
+        Terminal terminal{std::cout, std::cerr, process_environment()};
+        const int status = run(commands, arguments, terminal);
+        std::cout.flush();
+        // A full disk or a closed pipe: whoever waits for the answer did not get it.
+        return status == exit_ok && !std::cout ? exit_failed : status;
+    } catch (const ConfigError& error) {
+        std::cerr << error.what() << '\n';
+        return exit_usage;
+    } catch (const std::exception& error) {
+        std::cerr << "fanfare: " << error.what() << '\n';
+        return exit_failed;
+    }
+}
+
+} // namespace fanfare::app

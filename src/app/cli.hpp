@@ -1,0 +1,69 @@
+#pragma once
+// The command line: one file per command, each a struct of its options and a function that runs it.
+// Only cli.cpp knows CLI11.
+//
+// Exit status: 0 ok, 1 failed, 2 wrong usage or bad configuration.
+
+#include "config.hpp"
+
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+namespace fanfare::app {
+
+inline constexpr int exit_ok = 0;
+inline constexpr int exit_failed = 1;
+inline constexpr int exit_usage = 2;
+
+/// Parses the command line and runs the command. Answers go to stdout; what went wrong is one line
+/// on stderr. Throws nothing. Returns the exit status.
+int run_cli(int argc, char** argv);
+
+/// Where a command writes, and the environment it sees.
+struct Terminal {
+    std::ostream& out;
+    std::ostream& err;
+    Environment environment;
+};
+
+/// `config`: path of the file; empty: the embedded default.
+int run_serve(const std::string& config, Terminal& terminal);
+
+struct CheckCommand {
+    std::string config; // path
+    bool keys = false;  // list all keys instead
+};
+int run_check_config(const CheckCommand& command, Terminal& terminal);
+
+struct TokenCommand {
+    std::string sub;
+    std::vector<std::string> subscribe;
+    std::vector<std::string> publish;
+    std::string ttl = "1h";
+    std::string info;
+    std::string device;
+    std::string config; // path; empty: defaults and the environment
+};
+/// `now`: Unix seconds.
+int run_token(const TokenCommand& command, std::int64_t now, Terminal& terminal);
+
+int run_apikey_new(bool test, Terminal& terminal);
+
+struct PublishCommand {
+    std::string room;
+    std::string data; // JSON
+    std::string url = "http://127.0.0.1:8080";
+    std::string key; // empty: FANFARE_API_KEY
+    std::string event;
+    std::string id;
+    bool ephemeral = false;
+};
+int run_publish(const PublishCommand& command, Terminal& terminal);
+/// Body of `POST /api/v1/publish`. `data` is JSON.
+[[nodiscard]] std::string publish_body(const PublishCommand& command);
+
+int run_version(Terminal& terminal);
+
+} // namespace fanfare::app

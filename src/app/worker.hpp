@@ -1,0 +1,86 @@
+#pragma once
+// Everything of one reactor, in the order in which it is built: the block diagram in code.
+
+#include "config.hpp"
+
+#include <fanfare/api/api.hpp>
+#include <fanfare/auth/authority.hpp>
+#include <fanfare/http/router.hpp>
+#include <fanfare/http/server.hpp>
+#include <fanfare/net/acceptor.hpp>
+#include <fanfare/net/reactor.hpp>
+#include <fanfare/protocols/protocols.hpp>
+#include <fanfare/protocols/sse.hpp>
+#include <fanfare/room/rooms.hpp>
+#include <fanfare/session/sessions.hpp>
+#include <fanfare/ws/connection.hpp>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace fanfare::app {
+
+/// What all reactors share: read-only but for the atomics.
+struct Process {
+    Metrics& metrics;
+    net::Admission& admission;
+    std::atomic<bool> started{false};
+    std::atomic<bool> draining{false};
+};
+
+/// What a reload can change, made once and handed to every worker.
+struct Settings {
+    room::RulesRef rules;
+    room::Options room;
+    std::shared_ptr<const session::Options> session;
+    std::shared_ptr<const auth::ApiKeys> keys;
+    auth::JwtOptions jwt;
+    http::Options http;
+    api::Options api;
+};
+[[nodiscard]] Settings settings_of(const Config& config);
+
+class Worker {
+  public:
+    Worker(net::Reactor& reactor, Process& process, const Config& config, const Settings& settings,
+           room::IdempotencyLog& idempotency, unsigned reactors);
+    ~Worker();
+
+    /// Once, when all workers exist.
+    void connect(const std::vector<std::unique_ptr<Worker>>& all);
+    /// Before the reactor runs; fills in ports that were 0. Throws with the address on failure.
+    void listen(std::vector<net::ListenAddress>& addresses, bool operations);
+
+    // On the worker's reactor:
+    void apply(const Settings& settings);
+    void drain(std::chrono::milliseconds window);
+    void stop_listening();
+
+    [[nodiscard]] net::Reactor& reactor() noexcept { return reactor_; }
+
+  private:
+    void add_client_routes(const Config& config);
+    /// Asked before routing. True: it has answered.
+    [[nodiscard]] bool gate(http::Exchange& exchange);
+
+    net::Reactor& reactor_;
+    Process& process_;
+    const bool loopback_only_;
+    std::unique_ptr<auth::Authority> authority_;
+    room::Rooms rooms_;
+    std::unique_ptr<room::Broker> broker_;
+    session::Sessions sessions_;
+    std::unique_ptr<ws::TextProtocol> json_;
+    ws::Service websockets_;
+    protocols::SseService sse_;
+    api::Api api_;
+    http::Router clients_;
+    http::Router operations_;
+    http::Server client_server_;
+    http::Server operations_server_;
+    std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
+};
+
+} // namespace fanfare::app
