@@ -20,7 +20,7 @@ namespace {
 
 constexpr long connect_seconds_max = 10;
 constexpr long answer_seconds_max = 30;
-constexpr std::size_t answer_bytes_max = 1024 * 1024;
+constexpr std::size_t answer_bytes_max = std::size_t{1024} * 1024;
 
 struct EasyFreer {
     void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }

@@ -36,7 +36,7 @@ class ConfigError : public std::runtime_error {
 
 struct ApiOptions {
     std::vector<auth::ApiKeyOptions> keys;
-    std::size_t body_bytes_max = 1024 * 1024; // of a request; a batch: 8 times this
+    std::size_t body_bytes_max = std::size_t{1024} * 1024; // of a request; a batch: 8 times this
     std::size_t batch_max = 1000;             // items of a batch
 };
 

@@ -7,7 +7,7 @@
 
 namespace fanfare::app {
 
-inline constexpr std::size_t file_bytes_max = 1024 * 1024;
+inline constexpr std::size_t file_bytes_max = std::size_t{1024} * 1024;
 
 /// The bytes of a file of at most file_bytes_max. `pipe_allowed`: a FIFO or a terminal will do too
 /// (`--config /dev/stdin`); else only a plain file, so that nothing waits for a writer.

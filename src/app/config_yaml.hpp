@@ -8,7 +8,7 @@
 
 namespace fanfare::app {
 
-inline constexpr std::size_t config_bytes_max = 1024 * 1024;
+inline constexpr std::size_t config_bytes_max = std::size_t{1024} * 1024;
 inline constexpr std::size_t config_depth_max = 32;
 /// Values in a file, those that aliases repeat included.
 inline constexpr std::size_t config_nodes_max = 100'000;
