@@ -42,7 +42,7 @@ class Batch : public EffectClient {
             return;
         }
         const auto& body = std::get<PublishBody>(parsed);
-        context_.publisher.publish(body, caller_, body.id, handle_, item);
+        context_.publisher.publish(body, caller_, body.id, handle_, item, handle_);
     }
     void fail_next(Error error) {
         slots_.emplace_back();

@@ -34,7 +34,7 @@ class SinglePublishes final : public EffectClient {
             return;
         }
         context_.publisher.publish(body, caller->name, body.id.empty() ? from_header : body.id,
-                                   handle_, exchange.handle());
+                                   handle_, exchange.handle(), 0);
     }
 
   private:

@@ -4,7 +4,7 @@
 #include <fanfare/base/json_writer.hpp>
 #include <fanfare/net/reactor.hpp>
 
-#include <algorithm>
+#include <utility>
 
 namespace fanfare::api {
 namespace {
@@ -50,12 +50,14 @@ void write_outcome(std::string& out, const Outcome& outcome) {
         write_result(out, outcome.rooms.front(), outcome.results.front());
         return;
     }
+    // A repeat is marked once, for the whole call: the results are the first answer's.
     out += "{\"results\":[";
     bool duplicate = false;
     for (std::size_t i = 0; i < outcome.results.size(); ++i) {
         if (i != 0) out += ',';
-        write_result(out, outcome.rooms[i], outcome.results[i]);
-        duplicate = duplicate || outcome.results[i].duplicate;
+        room::PublishResult result = outcome.results[i];
+        duplicate |= std::exchange(result.duplicate, false);
+        write_result(out, outcome.rooms[i], result);
     }
     out += duplicate ? "],\"duplicate\":true}" : "]}";
 }
@@ -74,7 +76,7 @@ Publisher::Publisher(room::Rooms& rooms, room::IdempotencyLog& idempotency)
 Publisher::~Publisher() = default;
 
 void Publisher::publish(const PublishBody& body, std::string_view caller, std::string_view key,
-                        net::Handle client, std::uint64_t item) {
+                        net::Handle client, std::uint64_t item, net::Handle lane) {
     Effect effect;
     effect.client = client;
     effect.item = item;
@@ -103,15 +105,24 @@ void Publisher::publish(const PublishBody& body, std::string_view caller, std::s
         effect.key.text.append("key\n").append(caller).append("\npublish\n").append(key);
         effect.key.fingerprint = fingerprint(body);
     }
-    const room::IdempotencyKey asked = effect.key;
+    const bool keyed = !effect.key.text.empty();
     const net::Handle handle = effects_.insert(std::make_unique<Effect>(std::move(effect)));
-    if (asked.text.empty()) {
+    if (!keyed && !lanes_.busy(lane)) {
         send(handle);
         return;
     }
-    idempotency_.begin(asked, [this, handle](room::IdempotencyLog::Verdict verdict,
-                                             const room::PublishResults& results) {
-        on_verdict(handle, verdict, results);
+    lanes_.run(lane, [this, handle, lane, keyed] {
+        if (!keyed) {
+            send(handle);
+            return true;
+        }
+        idempotency_.begin((*effects_.find(handle))->key,
+                           [this, handle, lane](room::IdempotencyLog::Verdict verdict,
+                                                const room::PublishResults& results) {
+                               on_verdict(handle, verdict, results);
+                               if (lane != 0) lanes_.release(lane);
+                           });
+        return false;
     });
 }
 

@@ -10,6 +10,7 @@
 #include <fanfare/net/slot_map.hpp>
 #include <fanfare/room/broker.hpp>
 #include <fanfare/room/idempotency.hpp>
+#include <fanfare/room/lanes.hpp>
 #include <fanfare/room/rooms.hpp>
 
 #include <cstdint>
@@ -50,9 +51,10 @@ class Publisher final : public room::PublishClient {
 
     /// Publishes a body in the name of an API key. `key`: idempotency key, empty: none.
     /// `client->on_outcome(item, …)` is called on this reactor, possibly before this returns.
-    /// `client` is asked for by handle in `clients`, so it may be gone by then.
+    /// `client` is asked for by handle in `clients`, so it may be gone by then. Bodies of one
+    /// `lane` (0: none) are published in the order of the calls, with keys or without.
     void publish(const PublishBody& body, std::string_view caller, std::string_view key,
-                 net::Handle client, std::uint64_t item);
+                 net::Handle client, std::uint64_t item, net::Handle lane);
 
     /// Those who wait for outcomes, by handle.
     net::SlotMap<EffectClient*> clients;
@@ -77,6 +79,7 @@ class Publisher final : public room::PublishClient {
     room::Rooms& rooms_;
     room::IdempotencyLog& idempotency_;
     net::SlotMap<std::unique_ptr<Effect>> effects_;
+    room::Lanes lanes_;
 };
 
 } // namespace fanfare::api

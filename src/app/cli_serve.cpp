@@ -1,7 +1,5 @@
 #include "cli.hpp"
-#include "server.hpp"
-
-#include <ostream>
+#include "serve.hpp"
 
 namespace fanfare::app {
 
@@ -11,10 +9,8 @@ int run_serve(const std::string& config, Terminal& terminal) {
         return serve(load_config(config, environment),
                      [config, environment] { return load_config(config, environment); });
     Config embedded = embedded_default(environment);
-    // The key goes to whoever started the process, not into a log that is kept; a reload keeps it.
+    // `serve` shows the key once; a reload keeps it.
     const std::string key = embedded.fresh_api_key;
-    if (!key.empty())
-        terminal.out << "API key, shown once: " << key << std::endl; // at once: serve does not end
     return serve(std::move(embedded),
                  [environment, key] { return embedded_default(environment, key); });
 }

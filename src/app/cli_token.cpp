@@ -13,9 +13,9 @@ namespace {
 
 /// The value of an option, read as a key of the configuration would be.
 std::chrono::seconds read_ttl(const std::string& text) {
-    Node node;
-    node.kind = Node::Kind::scalar;
-    node.style = Node::Style::either;
+    ConfigNode node;
+    node.kind = ConfigNode::Kind::scalar;
+    node.style = ConfigNode::Style::either;
     node.text = text;
     using namespace std::chrono_literals;
     return whole_seconds(1s, std::chrono::hours{24 * 3650}).read({node, "--ttl"});

@@ -14,7 +14,7 @@ Config parse_config(std::string_view text, const std::string& source,
                     const Environment& environment) {
     Config config;
     config.source = source;
-    Node root = parse_yaml(text, source);
+    ConfigNode root = parse_yaml(text, source);
     lay_over(root, environment, config_keys(), config.warnings);
     read_keys(config_keys(), root, "", config);
     check_config(config, root, std::filesystem::path{source}.parent_path().string());

@@ -2,7 +2,7 @@
 // The configuration as the program uses it: every folder's Options, filled from a YAML file and the
 // environment, completely checked. A Config that exists can be served.
 //
-//   load_config ─ config_yaml         text to a tree of Nodes that remember their lines
+//   load_config ─ config_yaml         text to a tree of values that remember their lines
 //               ─ config_environment  FANFARE_SECTION__KEY laid over the tree
 //               ─ config_keys         the table of keys: name, type, range, target, help
 //               ─ config_check        what only several keys together tell; files; warnings
@@ -37,7 +37,7 @@ class ConfigError : public std::runtime_error {
 struct ApiOptions {
     std::vector<auth::ApiKeyOptions> keys;
     std::size_t body_bytes_max = std::size_t{1024} * 1024; // of a request; a batch: 8 times this
-    std::size_t batch_max = 1000;             // items of a batch
+    std::size_t batch_max = 1000;                          // items of a batch
 };
 
 // What is checked already and built later: each struct moves to its folder when that exists.

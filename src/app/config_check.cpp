@@ -144,9 +144,9 @@ Indexed split_index(std::string_view key) {
 
 } // namespace
 
-const Node* Checks::find(std::string_view key) const noexcept {
+const ConfigNode* Checks::find(std::string_view key) const noexcept {
     const Indexed split = split_index(key);
-    const Node* node = find_path(root_, split.list);
+    const ConfigNode* node = find_path(root_, split.list);
     if (!split.is_item || node == nullptr) return node;
     return split.index < node->items.size() ? find_path(node->items[split.index], split.rest)
                                             : nullptr;
@@ -154,14 +154,14 @@ const Node* Checks::find(std::string_view key) const noexcept {
 
 Place Checks::place(std::string_view key) const {
     const Indexed split = split_index(key);
-    const Node* node = find_path(root_, split.list);
+    const ConfigNode* node = find_path(root_, split.list);
     if (!split.is_item || node == nullptr || split.index >= node->items.size())
         return place_of(root_, split.list);
     return place_of(node->items[split.index], split.rest);
 }
 
 bool Checks::given(std::string_view section) const noexcept {
-    const Node* node = find(section);
+    const ConfigNode* node = find(section);
     return node != nullptr && !node->members.empty();
 }
 
@@ -194,7 +194,7 @@ std::string Checks::read(std::string_view key, std::string& path) const {
                               error.value() == EINVAL ? "not a plain file" : error.message()));
 }
 
-void check_config(Config& config, const Node& root, const std::string& directory) {
+void check_config(Config& config, const ConfigNode& root, const std::string& directory) {
     Checks checks{config, root, directory};
     check_node_name(checks);
     check_addresses(checks);

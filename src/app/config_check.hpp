@@ -13,12 +13,12 @@ namespace fanfare::app {
 /// `directory`: where relative paths of the file start; those from the environment start from the
 /// working directory. Reads the files, fills in what follows from other keys, adds warnings.
 /// Throws ConfigError.
-void check_config(Config& config, const Node& root, const std::string& directory);
+void check_config(Config& config, const ConfigNode& root, const std::string& directory);
 
 /// What the checks share. All references outlive it.
 class Checks {
   public:
-    Checks(Config& checked, const Node& root, const std::string& directory)
+    Checks(Config& checked, const ConfigNode& root, const std::string& directory)
         : config(checked), root_(root), directory_(directory) {}
 
     Config& config;
@@ -31,7 +31,7 @@ class Checks {
     void warn(std::string_view key, std::string_view what);
 
     /// The value of `key` as it was written; null if it was not. May end with an index.
-    [[nodiscard]] const Node* find(std::string_view key) const noexcept;
+    [[nodiscard]] const ConfigNode* find(std::string_view key) const noexcept;
     [[nodiscard]] Place place(std::string_view key) const;
     /// True if a section was given at least one key.
     [[nodiscard]] bool given(std::string_view section) const noexcept;
@@ -40,7 +40,7 @@ class Checks {
     [[nodiscard]] std::string read(std::string_view key, std::string& path) const;
 
   private:
-    const Node& root_;
+    const ConfigNode& root_;
     const std::string& directory_;
 };
 

@@ -35,7 +35,7 @@ Config embedded_default(const Environment& environment, std::string api_key) {
     Config config;
     config.source = source;
     config.embedded_default = true;
-    Node root = parse_yaml(yaml, config.source);
+    ConfigNode root = parse_yaml(yaml, config.source);
     lay_over(root, environment, config_keys(), config.warnings);
     read_keys(config_keys(), root, "", config);
     check_config(config, root, "");

@@ -16,27 +16,27 @@ namespace {
 constexpr std::string_view prefix = "FANFARE_";
 
 /// A JSON value as a tree. check_json has bounded its depth; duplicate names are found here.
-Node to_node(const simdjson::dom::element& element, const Place& place) {
-    Node node;
+ConfigNode to_node(const simdjson::dom::element& element, const Place& place) {
+    ConfigNode node;
     node.place = place;
-    node.kind = Node::Kind::scalar;
+    node.kind = ConfigNode::Kind::scalar;
     switch (element.type()) {
     case simdjson::dom::element_type::ARRAY:
-        node.kind = Node::Kind::list;
+        node.kind = ConfigNode::Kind::list;
         for (const auto item : simdjson::dom::array(element))
             node.items.push_back(to_node(item, place));
         break;
     case simdjson::dom::element_type::OBJECT:
-        node.kind = Node::Kind::map;
+        node.kind = ConfigNode::Kind::map;
         for (const auto member : simdjson::dom::object(element))
             add_member(node, {std::string{member.key}, place, to_node(member.value, place)}, "");
         break;
     case simdjson::dom::element_type::STRING:
-        node.style = Node::Style::quoted;
+        node.style = ConfigNode::Style::quoted;
         node.text = std::string{std::string_view(element)};
         break;
     case simdjson::dom::element_type::NULL_VALUE:
-        node.kind = Node::Kind::null;
+        node.kind = ConfigNode::Kind::null;
         break;
     default: // a number or a boolean; its text is enough
         node.text = simdjson::minify(element);
@@ -44,7 +44,7 @@ Node to_node(const simdjson::dom::element& element, const Place& place) {
     return node;
 }
 
-Node json_node(const std::string& text, const Place& place, const std::string& key) {
+ConfigNode json_node(const std::string& text, const Place& place, const std::string& key) {
     constexpr std::string_view expected = "expected a JSON list such as [\"…\",\"…\"]";
     if (const JsonFault fault = check_json(text))
         fail(place, key,
@@ -60,23 +60,24 @@ Node json_node(const std::string& text, const Place& place, const std::string& k
 }
 
 /// Replaces or adds the value at a dotted path; sections that are missing or null are made.
-void put(Node& root, std::string_view path, Node value) {
-    Node* node = &root;
+void put(ConfigNode& root, std::string_view path, ConfigNode value) {
+    ConfigNode* node = &root;
     for (;;) {
         const std::size_t dot = path.find('.');
         const std::string_view name = path.substr(0, dot);
-        auto member = std::find_if(node->members.begin(), node->members.end(),
-                                   [name](const Node::Member& one) { return one.name == name; });
+        auto member =
+            std::find_if(node->members.begin(), node->members.end(),
+                         [name](const ConfigNode::Member& one) { return one.name == name; });
         if (member == node->members.end()) {
-            add_member(*node, {std::string{name}, value.place, Node{}}, "");
+            add_member(*node, {std::string{name}, value.place, ConfigNode{}}, "");
             member = node->members.end() - 1;
         }
         node = &member->value;
         if (dot == std::string_view::npos) break;
         // A list or a scalar where a section belongs is refused later; it keeps its own place then.
-        if (node->kind == Node::Kind::scalar || node->kind == Node::Kind::list) return;
-        if (node->kind == Node::Kind::null) {
-            node->kind = Node::Kind::map;
+        if (node->kind == ConfigNode::Kind::scalar || node->kind == ConfigNode::Kind::list) return;
+        if (node->kind == ConfigNode::Kind::null) {
+            node->kind = ConfigNode::Kind::map;
             node->place = value.place;
         }
         path.remove_prefix(dot + 1);
@@ -136,7 +137,7 @@ Environment process_environment() {
     return settings;
 }
 
-void lay_over(Node& root, const Environment& environment, const KeyTable<Config>& table,
+void lay_over(ConfigNode& root, const Environment& environment, const KeyTable<Config>& table,
               std::vector<std::string>& warnings) {
     for (const auto& [variable, text] : environment) {
         if (!variable.starts_with(prefix)) continue;
@@ -158,13 +159,13 @@ void lay_over(Node& root, const Environment& environment, const KeyTable<Config>
                      "unknown key; set " + environment_name(list->name) + " to a JSON list");
             fail(place, "", "unknown key" + variable_suggestion(key, table));
         }
-        Node value;
+        ConfigNode value;
         value.place = place;
         if (known->is_list) {
             value = json_node(text, place, key);
         } else {
-            value.kind = Node::Kind::scalar;
-            value.style = Node::Style::either;
+            value.kind = ConfigNode::Kind::scalar;
+            value.style = ConfigNode::Style::either;
             value.text = text;
         }
         put(root, key, std::move(value));

@@ -13,7 +13,7 @@ namespace fanfare::app {
 /// Puts every setting of `environment` into the tree in place of what is there. Throws ConfigError
 /// that names the variable, for unknown names and for lists that are not JSON. Variables that look
 /// like settings but by their name cannot be one are told in `warnings`.
-void lay_over(Node& root, const Environment& environment, const KeyTable<Config>& table,
+void lay_over(ConfigNode& root, const Environment& environment, const KeyTable<Config>& table,
               std::vector<std::string>& warnings);
 
 } // namespace fanfare::app

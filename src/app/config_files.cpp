@@ -105,7 +105,7 @@ Result<std::string> read_file(const std::string& path, bool pipe_allowed) {
     if (S_ISDIR(about.st_mode)) return system_error(EISDIR);
     if (!pipe_allowed && !S_ISREG(about.st_mode)) return system_error(EINVAL);
     std::string text;
-    std::array<char, 16 * 1024> piece;
+    std::array<char, 16'384> piece;
     for (;;) {
         const ssize_t got = ::read(file.get(), piece.data(), piece.size());
         if (got < 0 && errno == EINTR) continue;

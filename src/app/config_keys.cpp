@@ -33,14 +33,14 @@ struct Walk {
     const std::vector<std::string>& names;
     const std::function<void(std::size_t, const Value&)>& found;
 
-    void section(const Node& node, const std::string& path) const {
-        for (const Node::Member& member : node.members) {
+    void section(const ConfigNode& node, const std::string& path) const {
+        for (const ConfigNode::Member& member : node.members) {
             const std::string name = path.empty() ? member.name : path + "." + member.name;
             one(member, name);
         }
     }
 
-    void one(const Node::Member& member, const std::string& name) const {
+    void one(const ConfigNode::Member& member, const std::string& name) const {
         // For messages; a name of control characters and dots must not look like one of ours.
         const std::string shown = prefix.empty() && name == member.name
                                       ? join_key("", name)
@@ -61,7 +61,8 @@ struct Walk {
                      " below its section");
         if (!is_section) fail(member.place, shown, "unknown key" + suggestion(name, names));
         // A section whose keys are all commented out is null.
-        if (member.value.kind != Node::Kind::map && member.value.kind != Node::Kind::null)
+        if (member.value.kind != ConfigNode::Kind::map &&
+            member.value.kind != ConfigNode::Kind::null)
             fail(member.value.place, shown,
                  "is a section; expected keys below it, such as " +
                      std::string{last_word(names_below(name, names).front())});
@@ -83,6 +84,7 @@ std::string suggestion(std::string_view key, const std::vector<std::string>& nam
     // First among the neighbours, by the last word alone: long section names would hide a typo.
     std::vector<std::string> words;
     const std::vector<std::string> neighbours = names_below(section, names);
+    words.reserve(neighbours.size());
     for (const std::string& name : neighbours) words.emplace_back(last_word(name));
     std::string best = nearest(last_word(key), words);
     if (!best.empty()) return "; did you mean " + best + "?";
@@ -96,7 +98,7 @@ std::string suggestion(std::string_view key, const std::vector<std::string>& nam
     return known.empty() ? "" : "; expected one of " + known;
 }
 
-void walk_keys(const Node& section, const std::string& prefix,
+void walk_keys(const ConfigNode& section, const std::string& prefix,
                const std::vector<std::string>& names,
                const std::function<void(std::size_t, const Value&)>& found) {
     Walk{prefix, names, found}.section(section, "");

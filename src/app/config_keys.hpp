@@ -69,7 +69,7 @@ template <class Target>
 /// Calls `found` for each key of `section` that is in `names`, in the order of the file; sections
 /// are entered. `prefix`: the name of `section` in messages. Fails on keys that are not known, with
 /// the nearest that is, and on sections that are none.
-void walk_keys(const Node& section, const std::string& prefix,
+void walk_keys(const ConfigNode& section, const std::string& prefix,
                const std::vector<std::string>& names,
                const std::function<void(std::size_t index, const Value&)>& found);
 
@@ -89,7 +89,7 @@ template <class Target>
 
 /// Fills `target` from `section`.
 template <class Target>
-void read_keys(const KeyTable<Target>& table, const Node& section, const std::string& prefix,
+void read_keys(const KeyTable<Target>& table, const ConfigNode& section, const std::string& prefix,
                Target& target) {
     walk_keys(section, prefix, key_names(table),
               [&](std::size_t index, const Value& value) { table[index].set(value, target); });
@@ -106,7 +106,7 @@ template <class T>
     Kind<T> one;
     one.words = words;
     one.read = [words, table, check](const Value& value) {
-        if (value.node.kind != Node::Kind::map) value.fail("is not one of " + words);
+        if (value.node.kind != ConfigNode::Kind::map) value.fail("is not one of " + words);
         T item;
         read_keys(table, value.node, value.key, item);
         check(item, value);

@@ -28,9 +28,9 @@ void fail(const Place& place, std::string_view key, std::string_view what) {
     throw ConfigError(complaint(place, key, what));
 }
 
-void add_member(Node& map, Node::Member member, std::string_view key) {
+void add_member(ConfigNode& map, ConfigNode::Member member, std::string_view key) {
     const std::string name = join_key(key, member.name);
-    if (const Node::Member* first = find_member(map, member.name)) {
+    if (const ConfigNode::Member* first = find_member(map, member.name)) {
         const std::string where =
             first->place.line > 0 ? fmt::format(", first in line {}", first->place.line) : "";
         fail(member.place, name, "is given twice" + where + "; keep one of them");
@@ -41,18 +41,18 @@ void add_member(Node& map, Node::Member member, std::string_view key) {
     map.members.push_back(std::move(member));
 }
 
-const Node::Member* find_member(const Node& map, std::string_view name) noexcept {
+const ConfigNode::Member* find_member(const ConfigNode& map, std::string_view name) noexcept {
     const auto found =
         std::find_if(map.members.begin(), map.members.end(),
-                     [name](const Node::Member& member) { return member.name == name; });
+                     [name](const ConfigNode::Member& member) { return member.name == name; });
     return found == map.members.end() ? nullptr : &*found;
 }
 
-const Node* find_path(const Node& root, std::string_view path) noexcept {
-    const Node* node = &root;
+const ConfigNode* find_path(const ConfigNode& root, std::string_view path) noexcept {
+    const ConfigNode* node = &root;
     while (!path.empty()) {
         const std::size_t dot = path.find('.');
-        const Node::Member* member = find_member(*node, path.substr(0, dot));
+        const ConfigNode::Member* member = find_member(*node, path.substr(0, dot));
         if (member == nullptr) return nullptr;
         node = &member->value;
         path = dot == std::string_view::npos ? std::string_view{} : path.substr(dot + 1);
@@ -60,16 +60,16 @@ const Node* find_path(const Node& root, std::string_view path) noexcept {
     return node;
 }
 
-Place place_of(const Node& root, std::string_view path) {
-    const Node* node = &root;
+Place place_of(const ConfigNode& root, std::string_view path) {
+    const ConfigNode* node = &root;
     Place place = root.place;
     while (!path.empty()) {
         const std::size_t dot = path.find('.');
-        const Node::Member* member = find_member(*node, path.substr(0, dot));
+        const ConfigNode::Member* member = find_member(*node, path.substr(0, dot));
         if (member == nullptr) break;
         node = &member->value;
         // A section's line is that of its name: its value begins with its first key.
-        place = node->kind == Node::Kind::map ? member->place : node->place;
+        place = node->kind == ConfigNode::Kind::map ? member->place : node->place;
         path = dot == std::string_view::npos ? std::string_view{} : path.substr(dot + 1);
     }
     return place;

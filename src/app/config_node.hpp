@@ -15,7 +15,7 @@ struct Place {
     int line = 0;                              // from 1; 0: the source has no lines
 };
 
-struct Node {
+struct ConfigNode {
     enum class Kind : unsigned char { null, scalar, list, map };
     /// How a scalar was written decides what it may be: "5" in quotes is a text, 5 a number. A
     /// plain environment variable has no way to tell and may be either.
@@ -25,14 +25,14 @@ struct Node {
     Kind kind = Kind::null;
     Style style = Style::plain;
     Place place;
-    std::string text;            // of a scalar
-    std::vector<Node> items;     // of a list
-    std::vector<Member> members; // of a map, in order; names are unique
+    std::string text;              // of a scalar
+    std::vector<ConfigNode> items; // of a list
+    std::vector<Member> members;   // of a map, in order; names are unique
 };
-struct Node::Member {
+struct ConfigNode::Member {
     std::string name;
     Place place;
-    Node value;
+    ConfigNode value;
 };
 
 /// More members than any map of ours could have; keeps the search for duplicates cheap.
@@ -46,14 +46,15 @@ inline constexpr std::size_t map_members_max = 1000;
 
 /// Appends to a map. Fails if the name is there already, or the map is too large. `key`: the map's
 /// own name in messages, may be empty.
-void add_member(Node& map, Node::Member member, std::string_view key);
+void add_member(ConfigNode& map, ConfigNode::Member member, std::string_view key);
 
 /// The member of that name; null if there is none or this is no map.
-[[nodiscard]] const Node::Member* find_member(const Node& map, std::string_view name) noexcept;
+[[nodiscard]] const ConfigNode::Member* find_member(const ConfigNode& map,
+                                                    std::string_view name) noexcept;
 /// The value at a path such as "auth.jwt.secret"; null if it is not there.
-[[nodiscard]] const Node* find_path(const Node& root, std::string_view path) noexcept;
+[[nodiscard]] const ConfigNode* find_path(const ConfigNode& root, std::string_view path) noexcept;
 /// Where the value at `path` was written, or what is left of the path: its section, its file.
-[[nodiscard]] Place place_of(const Node& root, std::string_view path);
+[[nodiscard]] Place place_of(const ConfigNode& root, std::string_view path);
 
 /// "text" in quotes, escaped and cut after some 60 bytes, for messages. Not for secrets.
 [[nodiscard]] std::string in_quotes(std::string_view text);

@@ -78,11 +78,12 @@ Kind<std::string> secret() {
     return {words,
             [words](const Value& value) {
                 // As for every text, but what is wrong is said without showing it.
-                if (value.node.kind == Node::Kind::scalar &&
-                    value.node.style == Node::Style::plain && !is_yaml_text(value.node.text))
+                if (value.node.kind == ConfigNode::Kind::scalar &&
+                    value.node.style == ConfigNode::Style::plain && !is_yaml_text(value.node.text))
                     value.fail("is a number; write it in quotes");
-                std::string read = value.node.kind == Node::Kind::scalar ? value.node.text
-                                                                         : read_text(value, words);
+                std::string read = value.node.kind == ConfigNode::Kind::scalar
+                                       ? value.node.text
+                                       : read_text(value, words);
                 if (read.find("-----BEGIN") != std::string::npos)
                     value.fail("is a PEM text, which is not secret if it is a public key; put a "
                                "public key into a file and name it in auth.jwt.public_key");

@@ -71,13 +71,13 @@ std::string range_words(std::string_view what, std::string_view min, std::string
 /// The text of a scalar that need not be a text; fails with what is expected instead.
 const std::string& scalar(const Value& value, const std::string& words) {
     switch (value.node.kind) {
-    case Node::Kind::null:
+    case ConfigNode::Kind::null:
         value.fail("has no value; expected " + words);
-    case Node::Kind::list:
+    case ConfigNode::Kind::list:
         value.fail("is a list; expected " + words);
-    case Node::Kind::map:
+    case ConfigNode::Kind::map:
         value.fail("is a section; expected " + words);
-    case Node::Kind::scalar:
+    case ConfigNode::Kind::scalar:
         break;
     }
     return value.node.text;
@@ -158,7 +158,7 @@ std::string nearest(std::string_view text, const std::vector<std::string>& names
 
 std::string read_text(const Value& value, const std::string& words) {
     const std::string& text = scalar(value, words);
-    if (value.node.style == Node::Style::plain && !is_yaml_text(text))
+    if (value.node.style == ConfigNode::Style::plain && !is_yaml_text(text))
         value.fail(fmt::format("{} is no text; write {}", text.substr(0, 40), in_quotes(text)));
     if (!is_utf8(text)) value.fail("is not UTF-8");
     if (has_control(text)) value.fail("holds a control character; expected " + words);
@@ -182,7 +182,7 @@ Kind<bool> boolean() {
     return {words,
             [words](const Value& value) {
                 const std::string& text = scalar(value, words);
-                if (value.node.style == Node::Style::quoted || !is_boolean(text))
+                if (value.node.style == ConfigNode::Style::quoted || !is_boolean(text))
                     unexpected(value, words);
                 return text.front() == 't' || text.front() == 'T';
             },
@@ -195,7 +195,7 @@ Kind<std::size_t> count(std::size_t min, std::size_t max) {
     return {words,
             [words, min, max](const Value& value) -> std::size_t {
                 const auto number = parse_digits(scalar(value, words));
-                if (number && value.node.style == Node::Style::quoted)
+                if (number && value.node.style == ConfigNode::Style::quoted)
                     value.fail(in_quotes(value.node.text) + " is a text; leave the quotes away");
                 if (!number || *number < min || *number > max) unexpected(value, words);
                 return *number;
@@ -286,8 +286,8 @@ std::size_t read_choice(const Value& value, const std::vector<std::string>& name
 
 void check_list(const Value& value, const std::string& words, std::size_t min, std::size_t max) {
     // A list whose items are all commented out is null.
-    if (value.node.kind != Node::Kind::list && value.node.kind != Node::Kind::null)
-        value.fail(value.node.kind == Node::Kind::scalar
+    if (value.node.kind != ConfigNode::Kind::list && value.node.kind != ConfigNode::Kind::null)
+        value.fail(value.node.kind == ConfigNode::Kind::scalar
                        ? fmt::format("is not a list; expected {}, in brackets", words)
                        : "is a section; expected " + words);
     const std::size_t items = value.node.items.size();

@@ -20,7 +20,7 @@ namespace fanfare::app {
 
 /// A value under its full name, e.g. "rooms[0].history.size".
 struct Value {
-    const Node& node;
+    const ConfigNode& node;
     std::string key;
     [[noreturn]] void fail(std::string_view what) const { app::fail(node.place, key, what); }
 };
@@ -83,6 +83,7 @@ void check_list(const Value& value, const std::string& words, std::size_t min, s
 template <class T>
 [[nodiscard]] Kind<T> choice(std::vector<std::pair<std::string, T>> choices) {
     std::vector<std::string> names;
+    names.reserve(choices.size());
     for (const auto& one : choices) names.push_back(one.first);
     return {
         detail::choice_words(names),
@@ -102,7 +103,7 @@ template <class T>
             [item, words, min, max](const Value& value) {
                 detail::check_list(value, words, min, max);
                 std::vector<T> all;
-                for (const Node& node : value.node.items)
+                for (const ConfigNode& node : value.node.items)
                     all.push_back(item.read({node, fmt::format("{}[{}]", value.key, all.size())}));
                 return all;
             },

@@ -24,10 +24,10 @@ namespace {
 
 using Source = std::shared_ptr<const std::string>;
 
-std::size_t count_nodes(const Node& node) {
+std::size_t count_nodes(const ConfigNode& node) {
     std::size_t count = 1;
-    for (const Node& item : node.items) count += count_nodes(item);
-    for (const Node::Member& member : node.members) count += 1 + count_nodes(member.value);
+    for (const ConfigNode& item : node.items) count += count_nodes(item);
+    for (const ConfigNode::Member& member : node.members) count += 1 + count_nodes(member.value);
     return count;
 }
 
@@ -36,7 +36,7 @@ class Builder final : public YAML::EventHandler {
     explicit Builder(Source source) : source_(std::move(source)) {}
 
     [[nodiscard]] bool complete() const noexcept { return complete_; }
-    [[nodiscard]] Node take() { return std::move(root_); }
+    [[nodiscard]] ConfigNode take() { return std::move(root_); }
 
     void OnDocumentStart(const YAML::Mark& mark) override {
         if (complete_)
@@ -46,7 +46,7 @@ class Builder final : public YAML::EventHandler {
 
     void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
         // The parser's mark is where the next token begins; the name's line is what people look at.
-        Node node;
+        ConfigNode node;
         node.place = !open_.empty() && open_.back().named ? open_.back().name.place : at(mark);
         add(std::move(node), anchor);
     }
@@ -61,39 +61,39 @@ class Builder final : public YAML::EventHandler {
     void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   const std::string& value) override {
         count(1, mark);
-        Node node;
+        ConfigNode node;
         node.place = at(mark);
         node.text = value;
-        node.kind = Node::Kind::scalar;
+        node.kind = ConfigNode::Kind::scalar;
         if (tag == "!" || tag == "tag:yaml.org,2002:str")
-            node.style = Node::Style::quoted;
+            node.style = ConfigNode::Style::quoted;
         else if (tag != "?" && !tag.empty())
             fail(node.place, "", "the tag " + in_quotes(tag) + " has no meaning here; remove it");
         else if (value.empty() || value == "~" || value == "null" || value == "Null" ||
                  value == "NULL")
-            node.kind = Node::Kind::null; // YAML 1.2 §10.3.2
+            node.kind = ConfigNode::Kind::null; // YAML 1.2 §10.3.2
         add(std::move(node), anchor);
     }
 
     void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                          YAML::EmitterStyle::value) override {
-        open(Node::Kind::list, "tag:yaml.org,2002:seq", mark, tag, anchor);
+        open(ConfigNode::Kind::list, "tag:yaml.org,2002:seq", mark, tag, anchor);
     }
     void OnSequenceEnd() override { close(); }
     void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                     YAML::EmitterStyle::value) override {
-        open(Node::Kind::map, "tag:yaml.org,2002:map", mark, tag, anchor);
+        open(ConfigNode::Kind::map, "tag:yaml.org,2002:map", mark, tag, anchor);
     }
     void OnMapEnd() override { close(); }
 
   private:
     /// A list or map whose end has not come yet.
     struct Open {
-        Node node;
+        ConfigNode node;
         YAML::anchor_t anchor = YAML::NullAnchor;
         bool named = false; // map: `name` was read, its value comes next
-        Node::Member name;
-        std::vector<Node> merged; // values of `<<`
+        ConfigNode::Member name;
+        std::vector<ConfigNode> merged; // values of `<<`
     };
 
     [[nodiscard]] Place at(const YAML::Mark& mark) const {
@@ -107,7 +107,7 @@ class Builder final : public YAML::EventHandler {
                  fmt::format("more than {} values, aliases counted", config_nodes_max));
     }
 
-    void open(Node::Kind kind, std::string_view own_tag, const YAML::Mark& mark,
+    void open(ConfigNode::Kind kind, std::string_view own_tag, const YAML::Mark& mark,
               const std::string& tag, YAML::anchor_t anchor) {
         count(1, mark);
         if (open_.size() >= config_depth_max)
@@ -123,21 +123,21 @@ class Builder final : public YAML::EventHandler {
     void close() {
         Open done = std::move(open_.back());
         open_.pop_back();
-        for (const Node& merged : done.merged)
-            for (const Node::Member& member : merged.members)
+        for (const ConfigNode& merged : done.merged)
+            for (const ConfigNode::Member& member : merged.members)
                 if (find_member(done.node, member.name) == nullptr)
                     add_member(done.node, member, "");
         add(std::move(done.node), done.anchor);
     }
 
-    void add(Node node, YAML::anchor_t anchor) {
+    void add(ConfigNode node, YAML::anchor_t anchor) {
         if (anchor != YAML::NullAnchor) {
             nodes_ += count_nodes(node); // the copy costs memory too; checked with the next value
             anchors_[anchor] = node;
         }
         if (open_.empty()) {
             root_ = std::move(node);
-        } else if (open_.back().node.kind == Node::Kind::list) {
+        } else if (open_.back().node.kind == ConfigNode::Kind::list) {
             open_.back().node.items.push_back(std::move(node));
         } else if (!open_.back().named) {
             begin_member(node);
@@ -146,8 +146,8 @@ class Builder final : public YAML::EventHandler {
         }
     }
 
-    void begin_member(const Node& name) {
-        if (name.kind != Node::Kind::scalar)
+    void begin_member(const ConfigNode& name) {
+        if (name.kind != ConfigNode::Kind::scalar)
             fail(name.place, "", "the name of a key must be a plain word");
         Open& map = open_.back();
         map.name.name = name.text;
@@ -155,7 +155,7 @@ class Builder final : public YAML::EventHandler {
         map.named = true;
     }
 
-    void end_member(Node value) {
+    void end_member(ConfigNode value) {
         Open& map = open_.back();
         map.named = false;
         if (map.name.name == "<<") {
@@ -167,15 +167,15 @@ class Builder final : public YAML::EventHandler {
     }
 
     /// The merge key of YAML 1.1: what makes anchors useful between similar room rules.
-    static void merge(Open& map, Node value) {
-        const bool is_list = value.kind == Node::Kind::list;
-        std::vector<Node> maps;
+    static void merge(Open& map, ConfigNode value) {
+        const bool is_list = value.kind == ConfigNode::Kind::list;
+        std::vector<ConfigNode> maps;
         if (is_list)
             maps = std::move(value.items);
         else
             maps.push_back(std::move(value));
-        for (Node& one : maps) {
-            if (one.kind != Node::Kind::map)
+        for (ConfigNode& one : maps) {
+            if (one.kind != ConfigNode::Kind::map)
                 fail(map.name.place, "<<", "takes an alias of a section, or a list of those");
             map.merged.push_back(std::move(one));
         }
@@ -186,7 +186,7 @@ class Builder final : public YAML::EventHandler {
         std::string path;
         for (std::size_t i = 0; i + 1 < open_.size(); ++i) {
             const Open& one = open_[i];
-            if (one.node.kind == Node::Kind::list)
+            if (one.node.kind == ConfigNode::Kind::list)
                 path += fmt::format("[{}]", one.node.items.size());
             else
                 path = join_key(path, one.name.name);
@@ -196,9 +196,9 @@ class Builder final : public YAML::EventHandler {
 
     const Source source_;
     std::vector<Open> open_;
-    std::map<YAML::anchor_t, Node> anchors_; // of complete values
+    std::map<YAML::anchor_t, ConfigNode> anchors_; // of complete values
     std::size_t nodes_ = 0;
-    Node root_;
+    ConfigNode root_;
     bool complete_ = false;
 };
 
@@ -226,7 +226,7 @@ void check_text(std::string_view text, const Source& source) {
 
 } // namespace
 
-Node parse_yaml(std::string_view text, const std::string& source) {
+ConfigNode parse_yaml(std::string_view text, const std::string& source) {
     const auto shared_source = std::make_shared<const std::string>(source);
     check_text(text, shared_source);
     Builder builder{shared_source};
@@ -242,9 +242,9 @@ Node parse_yaml(std::string_view text, const std::string& source) {
     } catch (const std::exception&) { // the parser's own containers, on input it does not expect
         fail({shared_source, 0}, "", "no YAML that could be read");
     }
-    Node root = builder.take();
-    if (root.kind == Node::Kind::null) root.kind = Node::Kind::map;
-    if (root.kind != Node::Kind::map)
+    ConfigNode root = builder.take();
+    if (root.kind == ConfigNode::Kind::null) root.kind = ConfigNode::Kind::map;
+    if (root.kind != ConfigNode::Kind::map)
         fail(root.place, "", "must be a map of sections such as \"server:\"");
     root.place = {shared_source, 0}; // what is missing is in the file, but in none of its lines
     return root;

@@ -1,5 +1,5 @@
 #pragma once
-// YAML text to a tree of Nodes.
+// YAML text to a tree of values.
 
 #include "config_node.hpp"
 
@@ -15,6 +15,6 @@ inline constexpr std::size_t config_nodes_max = 100'000;
 
 /// The document as a map; an empty document is an empty map. Throws ConfigError on everything else:
 /// what is no YAML, more than one document, tags, duplicate keys, a bound from above exceeded.
-[[nodiscard]] Node parse_yaml(std::string_view text, const std::string& source);
+[[nodiscard]] ConfigNode parse_yaml(std::string_view text, const std::string& source);
 
 } // namespace fanfare::app

@@ -1,14 +1,73 @@
 #pragma once
-// The gateway as a whole: built in order, torn down in reverse.
+// The gateway as a whole: built in order, torn down in reverse. It knows no signals, so that tests
+// drive it as `serve` does.
 
 #include "config.hpp"
+#include "worker.hpp"
 
+#include <fanfare/base/metrics.hpp>
+#include <fanfare/net/acceptor.hpp>
+#include <fanfare/net/admission.hpp>
+#include <fanfare/net/reactor.hpp>
+#include <fanfare/room/idempotency.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <memory>
+#include <vector>
 
 namespace fanfare::app {
 
-/// Runs the gateway until it is told to stop. `reload` loads the configuration again (throws
-/// ConfigError). Returns the exit status.
-int serve(Config config, std::function<Config()> reload);
+/// All calls come from one thread, which is no reactor's.
+class Server {
+  public:
+    /// Builds everything and binds the addresses. Throws with one sentence if that fails.
+    explicit Server(Config config);
+    /// Ends the reactors and what is still open on them, without a word to anyone: see drain().
+    ~Server();
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    /// Starts the reactors.
+    void start();
+    /// Applies what `load` gives (it may throw: then everything stays), logs what was changed and
+    /// what needs a restart. The reactors follow within a turn.
+    void reload(const std::function<Config()>& load);
+    /// Refuses new work, sends the clients away over the configured window and waits until they are
+    /// gone, or a little longer than the window. Meanwhile `cut_short` is called again and again:
+    /// it waits for at most the time that it is given; true ends the wait.
+    void drain(const std::function<bool(std::chrono::milliseconds)>& cut_short);
+    /// After many clients have left, hands the freed memory back to the system: the allocator keeps
+    /// it otherwise, scattered, for ever. To be called every few seconds.
+    void give_back_memory();
+
+    /// Where clients, the API and operations are served; ports that were 0 are filled in.
+    [[nodiscard]] const std::vector<net::ListenAddress>& addresses() const noexcept {
+        return addresses_;
+    }
+    [[nodiscard]] const Metrics& metrics() const noexcept { return metrics_; }
+
+  private:
+    void register_metrics();
+    void announce() const;
+    void report_reload(const Config& fresh) const;
+    /// Runs `act` on every worker's reactor and waits for all.
+    void on_all(const std::function<void(Worker&)>& act);
+    /// Connections that are still there, over all reactors.
+    [[nodiscard]] std::size_t connections();
+
+    Config config_;
+    Metrics metrics_;
+    net::Admission admission_;
+    Process process_;
+    net::Reactors reactors_;
+    std::unique_ptr<room::IdempotencyLog> idempotency_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::vector<net::ListenAddress> addresses_;
+    std::vector<net::ListenAddress> operations_;
+    std::int64_t sessions_peak_ = 0;
+};
 
 } // namespace fanfare::app

@@ -45,8 +45,7 @@ bool is_loopback_host(std::string_view host) {
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     if (name == "localhost" || name == "[::1]" || name.ends_with(".localhost")) return true;
     // 127.0.0.0/8 as a literal address, not as the beginning of a name.
-    return name.starts_with("127.") &&
-           name.find_first_not_of("0123456789.") == std::string::npos;
+    return name.starts_with("127.") && name.find_first_not_of("0123456789.") == std::string::npos;
 }
 
 } // namespace
@@ -71,9 +70,9 @@ Worker::Worker(net::Reactor& reactor, Process& process, const Config& config,
              settings.room, reactors),
       broker_(brokers::make_local(rooms_)),
       sessions_(rooms_, *authority_, idempotency, settings.session),
-      json_(protocols::make_fanfare_json()), websockets_(sessions_, {json_.get()}),
-      sse_(sessions_), api_(sessions_, idempotency, settings.keys, process.metrics,
-                            api_status(process, config), settings.api),
+      json_(protocols::make_fanfare_json()), websockets_(sessions_, {json_.get()}), sse_(sessions_),
+      api_(sessions_, idempotency, settings.keys, process.metrics, api_status(process, config),
+           settings.api),
       clients_(process.metrics), operations_(process.metrics),
       client_server_(reactor, clients_, process.admission, settings.http),
       operations_server_(reactor, operations_, process.admission, settings.http) {
@@ -144,9 +143,8 @@ void Worker::listen(std::vector<net::ListenAddress>& addresses, bool operations)
     http::Server& server = operations ? operations_server_ : client_server_;
     for (net::ListenAddress& address : addresses) {
         auto acceptor = std::make_unique<net::Acceptor>(
-            reactor_, process_.admission, [&server](int fd, net::Admission::Verdict verdict) {
-                server.accept(fd, verdict);
-            });
+            reactor_, process_.admission,
+            [&server](int fd, net::Admission::Verdict verdict) { server.accept(fd, verdict); });
         if (const error_code why = acceptor->listen(address))
             throw std::runtime_error("cannot listen on " + address.host + ":" +
                                      std::to_string(address.port) + ": " + why.message());
@@ -160,11 +158,16 @@ void Worker::apply(const Settings& settings) {
     auto authority = std::make_unique<auth::Authority>(settings.jwt, reactor_.clock());
     rooms_.set_rules(settings.rules);
     rooms_.set_options(settings.room);
-    api_.reload(settings.keys, settings.api);
+    api_options_ = settings.api;
+    api_.reload(settings.keys, api_options_);
     client_server_.set_options(settings.http);
     operations_server_.set_options(settings.http);
     sessions_.reload(settings.session, *authority);
     authority_ = std::move(authority);
+}
+
+void Worker::use_keys(const std::shared_ptr<const auth::ApiKeys>& keys) {
+    api_.reload(keys, api_options_);
 }
 
 void Worker::drain(std::chrono::milliseconds window) {

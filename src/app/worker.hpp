@@ -55,6 +55,8 @@ class Worker {
 
     // On the worker's reactor:
     void apply(const Settings& settings);
+    /// Only these keys count until `apply`: the first step of a reload.
+    void use_keys(const std::shared_ptr<const auth::ApiKeys>& keys);
     void drain(std::chrono::milliseconds window);
     void stop_listening();
 
@@ -75,6 +77,7 @@ class Worker {
     std::unique_ptr<ws::TextProtocol> json_;
     ws::Service websockets_;
     protocols::SseService sse_;
+    api::Options api_options_;
     api::Api api_;
     http::Router clients_;
     http::Router operations_;

@@ -12,6 +12,7 @@
 #include <fanfare/base/result.hpp>
 #include <fanfare/session/authorizer.hpp>
 
+#include <cstddef>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -43,7 +44,7 @@ enum class errc {
     return {static_cast<int>(e), error_category()};
 }
 
-inline constexpr std::size_t token_bytes_max = 8 * 1024;
+inline constexpr std::size_t token_bytes_max = std::size_t{8} * 1024;
 
 /// One per reactor: cjose counts references to its keys without atomics.
 class JwtVerifier {

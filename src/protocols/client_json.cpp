@@ -42,9 +42,9 @@ enum class Member : std::uint8_t {
     offset,
     limit,
     reverse,
-    count_
+    count
 };
-constexpr std::size_t member_count = static_cast<std::size_t>(Member::count_);
+constexpr std::size_t member_count = static_cast<std::size_t>(Member::count);
 constexpr std::array<std::string_view, member_count> member_names{
     "id",          "op",           "token",  "room",   "pattern", "since",
     "since.epoch", "since.offset", "last",   "device", "data",    "event",
@@ -59,11 +59,11 @@ Member find_member(std::string_view name) noexcept {
         if (member_names[i] == name && static_cast<Member>(i) != Member::since_epoch &&
             static_cast<Member>(i) != Member::since_offset)
             return static_cast<Member>(i);
-    return Member::count_;
+    return Member::count;
 }
 Member find_since_member(std::string_view name) noexcept {
     if (name == "epoch") return Member::since_epoch;
-    return name == "offset" ? Member::since_offset : Member::count_;
+    return name == "offset" ? Member::since_offset : Member::count;
 }
 
 /// A member as it was found.
@@ -197,7 +197,7 @@ class Members {
             if (std::move(item).get(field) != simdjson::SUCCESS) return false;
             if (field.unescaped_key().get(name) != simdjson::SUCCESS) return false;
             const Member member = find(name);
-            if (member == Member::count_) continue;
+            if (member == Member::count) continue;
             if (has(member)) {
                 fail(member, "is there twice");
                 id_twice_ = id_twice_ || member == Member::id;

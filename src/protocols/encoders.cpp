@@ -13,7 +13,7 @@ namespace fanfare::protocols {
 namespace {
 
 // Larger scratch is freed after use, as one huge message must not cost its size for ever.
-constexpr std::size_t kept_bytes_max = 256 * 1024;
+constexpr std::size_t kept_bytes_max = std::size_t{256} * 1024;
 
 void clear(std::string& scratch) {
     if (scratch.capacity() > kept_bytes_max) scratch = std::string{};

@@ -14,7 +14,7 @@ namespace {
 using session::Session;
 
 // A history reply may have half a megabyte; scratch of that size is not kept for the next pong.
-constexpr std::size_t kept_bytes_max = 64 * 1024;
+constexpr std::size_t kept_bytes_max = std::size_t{64} * 1024;
 
 /// Hands a parsed request to the session.
 struct Perform {

@@ -279,8 +279,7 @@ void SseStream::all_joined() {
 
 void SseStream::push_id(std::size_t room, const Position& position) {
     rooms_[room].position = position;
-    std::string id_line;
-    append_sse_head(id_line, cursor(), {});
+    const std::string id_line = "id: " + cursor() + "\n";
     std::string& piece = shared_.scratch;
     piece.clear();
     append_chunk(piece, id_line);

@@ -125,37 +125,54 @@ Error Sessions::subscribe_fault(const Identity* identity, std::string_view room)
 // --- publishing ---
 
 void Sessions::publish(PendingPublish pending, room::DraftRef message) {
-    const room::IdempotencyKey key = pending.key;
+    const net::Handle session = pending.session;
+    const bool keyed = !pending.key.text.empty();
     const net::Handle handle = publishes_.insert(std::move(pending));
-    const auto go = [this, handle](const room::DraftRef& draft) {
-        rooms_.publish(draft, room::PublishReply{this, &reactor(), handle, 0});
-    };
-    if (key.text.empty()) {
-        go(message);
+    if (!keyed && !lanes_.busy(session)) {
+        send(handle, message);
         return;
     }
-    idempotency_.begin(key, [this, go, handle, message](room::IdempotencyLog::Verdict verdict,
-                                                        const room::PublishResults& results) {
-        using Verdict = room::IdempotencyLog::Verdict;
-        if (verdict == Verdict::first) {
-            go(message);
-            return;
+    lanes_.run(session, [this, session, handle, keyed, message = std::move(message)] {
+        if (!keyed) {
+            send(handle, message);
+            return true;
         }
-        PendingPublish finished = publishes_.erase(handle);
-        finished.key = {}; // it is not this publish that finishes the key
-        room::PublishResult result;
-        if (verdict == Verdict::duplicate && !results.empty()) {
-            result = results.front();
-            result.duplicate = true;
-        } else if (verdict == Verdict::conflict) {
-            result.code = Code::conflict;
-            result.detail = "the key was used for another publish";
-        } else {
-            result.code = Code::unavailable;
-            result.detail = "too many idempotency keys are in flight";
-        }
-        published(finished, result);
+        idempotency_.begin(
+            publishes_.find(handle)->key,
+            [this, session, handle, message](room::IdempotencyLog::Verdict verdict,
+                                             const room::PublishResults& results) {
+                on_verdict(handle, message, verdict, results);
+                lanes_.release(session);
+            });
+        return false;
     });
+}
+
+void Sessions::send(net::Handle pending, const room::DraftRef& message) {
+    rooms_.publish(message, room::PublishReply{this, &reactor(), pending, 0});
+}
+
+void Sessions::on_verdict(net::Handle handle, const room::DraftRef& message,
+                          room::IdempotencyLog::Verdict verdict,
+                          const room::PublishResults& results) {
+    using Verdict = room::IdempotencyLog::Verdict;
+    if (verdict == Verdict::first) {
+        send(handle, message);
+        return;
+    }
+    const PendingPublish pending = publishes_.erase(handle);
+    room::PublishResult result;
+    if (verdict == Verdict::duplicate && !results.empty()) {
+        result = results.front();
+        result.duplicate = true;
+    } else if (verdict == Verdict::conflict) {
+        result.code = Code::conflict;
+        result.detail = "the key was used for another publish";
+    } else {
+        result.code = Code::unavailable;
+        result.detail = "too many idempotency keys are in flight";
+    }
+    published(pending, result);
 }
 
 void Sessions::on_published(net::Handle who, std::uint64_t /*request*/,

@@ -263,7 +263,7 @@ def test_client_that_goes_away_in_the_middle_does_no_harm(gateway, sent):
 
 @pytest.fixture(scope="module")
 def impatient(start_for_module):
-    return start_for_module({"server": {"head_timeout": "500ms", "max_head": "4KiB"}})
+    return start_for_module({"server": {"head_timeout": "1s", "max_head": "4KiB"}})
 
 
 def test_slow_head_is_408_and_closed(impatient):

@@ -28,7 +28,7 @@ def test_health_and_ready_answer_200(gateway):
     assert gateway.http("GET", "/ready").status == 200
 
 
-SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})? (\S+)( \d+)?")
+SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})? (\S+)( \d+)?')
 
 
 def test_metrics_are_prometheus_text_with_our_names(gateway, room):

@@ -5,6 +5,7 @@
 #include <fanfare/base/metrics.hpp>
 #include <fanfare/room/broker.hpp>
 #include <fanfare/room/idempotency.hpp>
+#include <fanfare/room/lanes.hpp>
 #include <fanfare/room/rooms.hpp>
 #include <fanfare/session/session.hpp>
 
@@ -94,6 +95,9 @@ class Sessions final : public room::PublishClient {
     void on_published(net::Handle who, std::uint64_t request,
                       const room::PublishResult& result) override;
     void published(const PendingPublish& pending, const room::PublishResult& result);
+    void send(net::Handle pending, const room::DraftRef& message);
+    void on_verdict(net::Handle pending, const room::DraftRef& message,
+                    room::IdempotencyLog::Verdict verdict, const room::PublishResults& results);
     template <class F>
     void each_session_of(std::string_view user, F&& f);
     void count_over_reactors(std::function<std::uint64_t(Sessions&)> act,
@@ -106,6 +110,7 @@ class Sessions final : public room::PublishClient {
     std::vector<Sessions*> all_;
     net::SlotMap<Session*> sessions_;
     net::SlotMap<PendingPublish> publishes_;
+    room::Lanes lanes_; // by session
     boost::unordered_flat_map<std::string_view, Session*> users_; // keys live in the identities
     std::unique_ptr<Drain> drain_;
     Gauge& websocket_sessions_;

@@ -394,7 +394,7 @@ TEST_CASE("config: fanfare.yaml has every key and shows the defaults", "[config]
 
     // A setting behind `#` without a blank is one that was commented out.
     const std::string all = std::regex_replace(text, std::regex{"(^|\n)( *)#([^ \n])"}, "$1$2$3");
-    const Node root = parse_yaml(all, "fanfare.yaml");
+    const ConfigNode root = parse_yaml(all, "fanfare.yaml");
     for (const KeyHelp& one : known_keys()) {
         CAPTURE(one.name);
         const std::size_t list = one.name.find("[].");
@@ -402,9 +402,9 @@ TEST_CASE("config: fanfare.yaml has every key and shows the defaults", "[config]
             CHECK(find_path(root, one.name) != nullptr);
             continue;
         }
-        const Node* items = find_path(root, one.name.substr(0, list));
+        const ConfigNode* items = find_path(root, one.name.substr(0, list));
         REQUIRE(items != nullptr);
-        CHECK(std::any_of(items->items.begin(), items->items.end(), [&](const Node& item) {
+        CHECK(std::any_of(items->items.begin(), items->items.end(), [&](const ConfigNode& item) {
             return find_path(item, one.name.substr(list + 3)) != nullptr;
         }));
     }
