@@ -55,10 +55,11 @@ Result<ListenAddress> parse_listen_address(const std::string& text) {
     if (colon == std::string::npos) return invalid;
     ListenAddress address;
     address.host = text.substr(0, colon);
-    if (address.host.size() >= 2 && address.host.front() == '[' && address.host.back() == ']')
-        address.host = address.host.substr(1, address.host.size() - 2);
-    else if (address.host.find(':') != std::string::npos)
-        return invalid;
+    const bool bracketed =
+        address.host.size() >= 2 && address.host.front() == '[' && address.host.back() == ']';
+    if (bracketed) address.host = address.host.substr(1, address.host.size() - 2);
+    // Brackets are for IPv6 addresses, and these need them.
+    if (bracketed != (address.host.find(':') != std::string::npos)) return invalid;
     if (address.host.empty() || address.host == "*") address.host = "0.0.0.0";
     if (address.host == "localhost") address.host = "127.0.0.1";
     const char* const begin = text.data() + colon + 1;

@@ -50,13 +50,24 @@ std::size_t Mailbox::drain() {
     }
     std::size_t run = 0;
     while (oldest != nullptr) {
-        const std::unique_ptr<MailChunk> owned(oldest);
+        std::unique_ptr<MailChunk> owned(oldest);
         for (std::uint32_t i = 0; i < owned->count; ++i) owned->entries[i].run();
         run += owned->count;
         backlog_.fetch_sub(owned->count, std::memory_order_relaxed);
         oldest = owned->next;
+        if (spare_.size() < spare_chunks_max) spare_.push_back(std::move(owned));
     }
     return run;
+}
+
+std::unique_ptr<MailChunk> Mailbox::empty_chunk() {
+    // What is in the entries is read only below `count`: they need no clearing.
+    if (spare_.empty()) return std::make_unique_for_overwrite<MailChunk>();
+    std::unique_ptr<MailChunk> chunk = std::move(spare_.back());
+    spare_.pop_back();
+    chunk->next = nullptr;
+    chunk->count = 0;
+    return chunk;
 }
 
 bool Mailbox::prepare_sleep() noexcept {

@@ -62,7 +62,7 @@ MailEntry& Reactor::outgoing(Reactor& to) {
     if (outboxes_.size() <= to.index_) outboxes_.resize(to.index_ + 1);
     auto& [target, chunk] = outboxes_[to.index_];
     if (chunk && chunk->count == MailChunk::capacity) send_chunk(to.index_);
-    if (!chunk) chunk = std::make_unique_for_overwrite<MailChunk>();
+    if (!chunk) chunk = mailbox_.empty_chunk(); // of the posting reactor, which runs this
     target = &to;
     return chunk->entries[chunk->count++];
 }
@@ -151,6 +151,7 @@ void Reactor::arm_tick() {
 
 void Reactor::begin_turn() {
     now_ = clock_.mono();
+    timers_.tell(now_);
 }
 
 bool Reactor::end_turn() {
@@ -175,8 +176,10 @@ bool Reactor::end_turn() {
             send_chunk(to);
         }
     if (!retired_.empty()) {
-        // A destructor may retire others: they go next turn.
-        const auto doomed = std::exchange(retired_, {});
+        // A destructor may retire others: they go next turn. Both lists keep their memory.
+        doomed_.swap(retired_);
+        doomed_.clear();
+        if (doomed_.capacity() > 4'096) doomed_.shrink_to_fit();
         worked = true;
     }
     return worked;
@@ -229,6 +232,8 @@ Reactors::Reactors(unsigned count, const Clock& clock, Metrics& metrics)
 
 Reactors::~Reactors() {
     stop();
+    // What is destroyed may post to any reactor: all of them are there still.
+    for (auto& reactor : reactors_) reactor->destroy_owned();
 }
 
 void Reactors::start() {

@@ -15,7 +15,7 @@ TimerWheel::List::List() noexcept {
     next_ = previous_ = this;
 }
 
-TimerWheel::TimerWheel(MonoMillis now) : start_(now) {}
+TimerWheel::TimerWheel(MonoMillis now) : start_(now), now_(now) {}
 
 TimerWheel::~TimerWheel() {
     // Timers may outlive the wheel (a room destroyed after its reactor stopped): unlink them.
@@ -26,16 +26,20 @@ TimerWheel::~TimerWheel() {
 
 void TimerWheel::set(Timer& timer, std::chrono::milliseconds delay) {
     timer.cancel();
-    const std::int64_t ticks = std::max<std::int64_t>(1, (delay.count() + tick_ms - 1) / tick_ms);
-    // `tick_` is the last tick processed, which may lie up to one tick in the past: without the
-    // one more, a timer could fire early.
-    const std::int64_t reach = (std::int64_t{1} << (slot_bits * levels)) - 2;
-    timer.due_ = tick_ + static_cast<std::uint32_t>(std::min(ticks + 1, reach));
+    // Counted from the time told, not from the last tick processed: that lies behind after a sleep
+    // of the reactor, and while a stalled wheel catches up, so that the timer would fire early.
+    constexpr std::int64_t reach = (std::int64_t{1} << (slot_bits * levels)) - 2;
+    const std::int64_t wait = std::clamp<std::int64_t>(delay.count(), 0, reach * tick_ms);
+    const std::int64_t since_start = now_ - start_;
+    const std::int64_t due = std::max((since_start + wait + tick_ms - 1) / tick_ms,
+                                      since_start / tick_ms + 1);
+    timer.due_ =
+        static_cast<std::uint32_t>(std::min(static_cast<std::uint64_t>(due), tick_ + reach));
     place(timer);
 }
 
 void TimerWheel::place(Timer& timer) noexcept {
-    const std::uint32_t distance = timer.due_ - tick_;
+    const std::uint32_t distance = timer.due_ - static_cast<std::uint32_t>(tick_);
     unsigned level = 0;
     while (level + 1 < levels && (distance >> (slot_bits * (level + 1))) != 0) ++level;
     List& list = wheel_[level][(timer.due_ >> (slot_bits * level)) % slots];
@@ -55,8 +59,9 @@ void TimerWheel::cascade(unsigned level) {
 }
 
 void TimerWheel::advance(MonoMillis now) {
-    const auto target = static_cast<std::uint32_t>((now - start_) / tick_ms);
-    while (tick_ != target) {
+    now_ = now;
+    const auto target = static_cast<std::uint64_t>((now - start_) / tick_ms);
+    while (tick_ < target) {
         ++tick_;
         // A level turns when all the levels below it have come round; the highest first, so that
         // what falls is placed before the level below is read.
@@ -74,9 +79,9 @@ void TimerWheel::advance(MonoMillis now) {
 }
 
 std::int64_t TimerWheel::next_in(MonoMillis now, std::int64_t limit) const noexcept {
-    const MonoMillis current = start_ + std::int64_t{tick_} * tick_ms;
+    const MonoMillis current = start_ + static_cast<std::int64_t>(tick_) * tick_ms;
     for (std::uint32_t ahead = 1; ahead <= slots; ++ahead) {
-        const std::uint32_t tick = tick_ + ahead;
+        const std::uint64_t tick = tick_ + ahead;
         const List& list = wheel_[0][tick % slots];
         // The tick at which the next level turns must not be slept through either.
         if (list.next_ == &list && tick % slots != 0) continue;

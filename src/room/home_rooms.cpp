@@ -150,6 +150,10 @@ void HomeRooms::leave(const RoomName& name, unsigned reactor, Form form, std::st
     if (Room* const room = find(name.text(), name.hash())) room->leave(reactor, form, user);
 }
 
+void HomeRooms::identify(const RoomName& name, std::string_view user, std::string_view info) {
+    if (Room* const room = find(name.text(), name.hash())) room->identify(user, info);
+}
+
 ReplayBatch HomeRooms::replay(const RoomName& name, const Position& after, std::size_t bytes_max) {
     if (Room* const room = find(name.text(), name.hash())) return room->replay(after, bytes_max);
     ReplayBatch none;

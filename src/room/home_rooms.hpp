@@ -35,6 +35,7 @@ class HomeRooms {
     void commit(const DraftRef& message, const PublishReply& reply);
     void join(std::unique_ptr<JoinRequest> request);
     void leave(const RoomName& name, unsigned reactor, Form form, std::string_view user);
+    void identify(const RoomName& name, std::string_view user, std::string_view info);
     [[nodiscard]] ReplayBatch replay(const RoomName& name, const Position& after,
                                      std::size_t bytes_max);
     [[nodiscard]] HistoryResult history(const RoomName& name, const HistoryQuery& query);

@@ -159,6 +159,12 @@ void Room::leave(unsigned reactor, Form form, std::string_view user) {
     schedule();
 }
 
+void Room::identify(std::string_view user, std::string_view info) {
+    if (!presence_) return;
+    presence_->leave_anonymous();
+    if (presence_->enter(user, info)) announce(user, true);
+}
+
 void Room::announce(std::string_view user, bool joined) {
     // Above the bound a join would cost one push per member and tell nobody anything.
     if (presence_->members().size() > rooms_.rooms().options().presence_members_max) return;

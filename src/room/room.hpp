@@ -53,6 +53,8 @@ class Room final : public net::TimerWheel::Timer {
     [[nodiscard]] JoinOutcome join(unsigned reactor, net::Handle local_room, const JoinWish& wish);
     void leave(unsigned reactor, Form form, std::string_view user);
 
+    void identify(std::string_view user, std::string_view info);
+
     [[nodiscard]] ReplayBatch replay(const Position& after, std::size_t bytes_max);
     [[nodiscard]] HistoryResult history(const HistoryQuery& query);
     [[nodiscard]] PresenceResult presence() const;

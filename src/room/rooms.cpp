@@ -88,6 +88,9 @@ void Rooms::subscribe(Subscription& subscription, Subscriber& subscriber, std::s
 void Rooms::unsubscribe(Subscription& subscription, Form form, std::string_view user) {
     local_->unsubscribe(subscription, form, user);
 }
+void Rooms::identify(Subscription& subscription, std::string_view user, std::string_view info) {
+    local_->identify(subscription, user, info);
+}
 void Rooms::pull(Subscription& subscription, std::size_t bytes_max) {
     local_->pull(subscription, bytes_max);
 }

@@ -128,7 +128,7 @@ void LocalRooms::subscribe(Subscription& subscription, Subscriber& subscriber,
     subscription.subscriber = &subscriber;
     subscription.room = &local;
     subscription.state = Subscription::State::joining;
-    subscription.ticket = tickets_.insert({&subscription, {}});
+    subscription.ticket = tickets_.insert({&subscription, {}, {}});
 
     auto request = std::make_unique<JoinRequest>();
     request->origin = &rooms_;
@@ -167,8 +167,10 @@ void LocalRooms::joined(std::unique_ptr<JoinRequest> request) {
     const bool failed = request->outcome.result.code != Code::ok;
     Subscription* const subscription = ticket.subscription;
     if (subscription == nullptr || failed) {
-        tickets_.erase(request->ticket);
-        if (!failed) post_leave(room, request->wish.form, request->wish.user);
+        const std::string identified = tickets_.erase(request->ticket).identified;
+        if (!failed)
+            post_leave(room, request->wish.form,
+                       identified.empty() ? request->wish.user : identified);
         if (subscription != nullptr) {
             subscriptions_.add(-1);
             subscription->state = Subscription::State::idle;
@@ -183,6 +185,19 @@ void LocalRooms::joined(std::unique_ptr<JoinRequest> request) {
     subscription->offset = request->outcome.replay_after;
     room.add(*subscription);
     subscription->subscriber->on_joined(*subscription, request->outcome.result);
+}
+
+void LocalRooms::identify(Subscription& subscription, std::string_view user,
+                          std::string_view info) {
+    if (subscription.state == Subscription::State::joining)
+        tickets_.find(subscription.ticket)->identified = user;
+    // Once per session at most: the command may be boxed.
+    const RoomNameRef name = subscription.room->name;
+    HomeRooms* const home = &rooms_.home_of(name->hash()).home();
+    home->reactor().post(std::function<void()>{
+        [home, name, who = std::string{user}, info = std::string{info}] {
+            home->identify(*name, who, info);
+        }});
 }
 
 void LocalRooms::pull(Subscription& subscription, std::size_t bytes_max) {

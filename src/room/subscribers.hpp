@@ -53,6 +53,7 @@ class LocalRooms {
     void subscribe(Subscription& subscription, Subscriber& subscriber, std::string_view room,
                    JoinWish wish);
     void unsubscribe(Subscription& subscription, Form form, std::string_view user);
+    void identify(Subscription& subscription, std::string_view user, std::string_view info);
     void pull(Subscription& subscription, std::size_t bytes_max);
     void go_live(Subscription& subscription);
     void subscribe_pattern(Subscriber& subscriber, std::string_view pattern);
@@ -70,6 +71,7 @@ class LocalRooms {
     struct Ticket {
         Subscription* subscription = nullptr; // null: it left while joining
         Epoch epoch;
+        std::string identified; // who an anonymous subscriber became while joining
     };
     struct Pattern {
         std::vector<Subscriber*> subscribers;

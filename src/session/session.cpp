@@ -176,12 +176,11 @@ void Session::authenticated(RequestId id, const IdentityRef& identity, const Err
         fail(id, Code::forbidden, "the token belongs to another user");
         return;
     }
-    if (!identity_ && (subscriptions_ != nullptr || patterns_)) {
-        // Presence counted these rooms as anonymous, and rights were those of nobody.
-        fail(id, Code::conflict, "an anonymous session with subscriptions cannot become a user's");
-        return;
-    }
+    const bool was_anonymous = !identity_;
     set_identity(identity);
+    if (was_anonymous)
+        for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
+            service_.rooms().identify(*at, identity_->user, identity_->info);
     protocol_.auth_ok(*this, id);
     review_rights();
     if (!ended_) schedule();

@@ -106,29 +106,37 @@ void Session::on_joined(room::Subscription& subscription, const room::JoinResult
         return;
     }
     if (subscription.offset < result.position.offset)
-        continue_replay(subscription);
+        continue_replay();
     else
         service_.rooms().go_live(subscription);
 }
 
-void Session::continue_replay(room::Subscription& subscription) {
-    // At most half of the queue is filled with history; the other half is for what is live.
+void Session::continue_replay() {
+    if (pulling_ != nullptr) return;
+    // At most half of the queue is filled with history, whatever the number of rooms that replay;
+    // the other half is for what is live.
     const std::size_t half = service_.options().send_queue_max / 2;
     const std::size_t queued = outbound_.queued_bytes();
     if (queued != 0 && queued >= half / 2) return; // `drained` comes back to it
-    service_.rooms().pull(subscription, half - std::min(queued, half));
-    subscription.tag |= 2; // a batch is on its way
+    for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next) {
+        if (at->state != room::Subscription::State::replaying) continue;
+        pulling_ = at;
+        service_.rooms().pull(*at, half - std::min(queued, half));
+        return;
+    }
 }
 
 void Session::on_replay(room::Subscription& subscription, const room::ReplayBatch& batch) {
-    subscription.tag &= static_cast<std::uint8_t>(~2U);
+    pulling_ = nullptr;
     if (batch.trimmed) {
         // History was cut under the replay: what is missing is gone, and the client is told.
         service_.resumes_lost.add();
         const std::string room{subscription.name()};
         subscription.offset = batch.newest.offset;
         protocol_.reset(*this, room, batch.newest);
-        if (!ended_) service_.rooms().go_live(subscription);
+        if (ended_) return;
+        service_.rooms().go_live(subscription);
+        continue_replay();
         return;
     }
     for (const room::MessageRef& message : batch.messages) {
@@ -142,17 +150,12 @@ void Session::on_replay(room::Subscription& subscription, const room::ReplayBatc
         if (ended_) return;
         service_.messages_out.add();
     }
-    if (batch.caught_up)
-        service_.rooms().go_live(subscription);
-    else
-        continue_replay(subscription);
+    if (batch.caught_up) service_.rooms().go_live(subscription);
+    continue_replay();
 }
 
 void Session::drained() {
-    if (ended_) return;
-    for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
-        if (at->state == room::Subscription::State::replaying && (at->tag & 2U) == 0)
-            continue_replay(*at);
+    if (!ended_) continue_replay();
 }
 
 // --- leaving ---
@@ -178,8 +181,11 @@ void Session::unsubscribe(RequestId id, std::string_view name) {
 }
 
 void Session::leave(room::Subscription& subscription) {
+    const bool pulled = pulling_ == &subscription;
+    if (pulled) pulling_ = nullptr; // its batch will find no one
     service_.rooms().unsubscribe(subscription, form_, user());
     destroy(subscription);
+    if (pulled && !ended_) continue_replay();
 }
 
 void Session::destroy(room::Subscription& subscription) {

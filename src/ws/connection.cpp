@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstring>
+#include <exception>
 
 namespace fanfare::ws {
 namespace {
@@ -118,7 +119,11 @@ void Connection::on_event(const MessageReader::Event& event, bool slack) {
     case Kind::text: on_text(as_text(event.payload), slack); return;
     case Kind::binary: close(CloseReason::binary, "this protocol has text frames only"); return;
     case Kind::ping: answer_ping(event.payload); return;
-    case Kind::fault: begin_close(event.code, event.reason); return;
+    case Kind::fault:
+        // The peer's frames cannot be told apart any more: no Close of its own is waited for.
+        begin_close(event.code, event.reason);
+        finish();
+        return;
     case Kind::pong:
     case Kind::close:
     case Kind::need_more: return;
@@ -126,6 +131,16 @@ void Connection::on_event(const MessageReader::Event& event, bool slack) {
 }
 
 void Connection::on_text(std::string_view text, bool slack) {
+    // What fails here (memory, a bug) is this client's loss, not the process's.
+    try {
+        handle_text(text, slack);
+    } catch (const std::exception& error) {
+        log::error("request_failed", {{"session", session_.id()}, {"error", error.what()}});
+        close(CloseReason::internal, "the request could not be handled");
+    }
+}
+
+void Connection::handle_text(std::string_view text, bool slack) {
     // The reactor's buffer has slack behind its end; bytes kept elsewhere are copied to get some.
     const auto buffer = as_text(shared_.sessions.reactor().read_buffer());
     const bool in_buffer = slack && text.data() >= buffer.data() &&

@@ -80,6 +80,7 @@ class Connection final : public net::Owned,
     void feed(std::span<std::byte> bytes, bool slack);
     void on_event(const MessageReader::Event& event, bool slack);
     void on_text(std::string_view text, bool slack);
+    void handle_text(std::string_view text, bool slack);
     void push_frame(Opcode opcode, std::string_view payload);
     void answer_ping(ByteView payload);
     void begin_close(CloseCode code, std::string_view reason);

@@ -109,8 +109,7 @@ TEST_CASE("order: four publishers, subscribers of all kinds on all reactors, one
 
     std::vector<Seen> seen(sockets.size() + streams.size());
     std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < sockets.size(); ++i)
-        threads.push_back(reader(sockets[i], seen[i]));
+    for (std::size_t i = 0; i < sockets.size(); ++i) threads.push_back(reader(sockets[i], seen[i]));
     for (std::size_t i = 0; i < streams.size(); ++i)
         threads.push_back(reader(streams[i], seen[sockets.size() + i]));
     std::array<std::string, publishers> faults;
@@ -128,8 +127,7 @@ TEST_CASE("order: four publishers, subscribers of all kinds on all reactors, one
     }
     // Each publisher waited for its answers, so its own messages kept their order.
     std::array<std::uint64_t, publishers> next{};
-    for (const std::uint64_t data : seen.front().data)
-        CHECK(data % each == next.at(data / each)++);
+    for (const std::uint64_t data : seen.front().data) CHECK(data % each == next.at(data / each)++);
 }
 
 TEST_CASE("order: a publisher's ok comes before its own message", "[integration][order]") {
@@ -163,8 +161,7 @@ TEST_CASE("idempotency: 50 publishes at once with one key are one effect",
         const std::string body = R"({"room":")" + room + R"(","data":"once"})";
         const std::string headers =
             std::string{Gateway::api_key_line} + "Idempotency-Key: order-" + room + "\r\n";
-        for (HttpClient& caller : callers)
-            caller.send("POST", "/api/v1/publish", body, headers);
+        for (HttpClient& caller : callers) caller.send("POST", "/api/v1/publish", body, headers);
         std::size_t firsts = 0;
         for (HttpClient& caller : callers) {
             const HttpResponse response = caller.receive();
@@ -174,11 +171,11 @@ TEST_CASE("idempotency: 50 publishes at once with one key are one effect",
         }
         CHECK(firsts == 1);
 
-        const std::string other = callers.front()
-                                      .request("POST", "/api/v1/publish",
-                                               R"({"room":")" + room + R"(","data":"other"})",
-                                               headers)
-                                      .body;
+        const std::string other =
+            callers.front()
+                .request("POST", "/api/v1/publish", R"({"room":")" + room + R"(","data":"other"})",
+                         headers)
+                .body;
         CHECK(json_string(other, "code") == "conflict");
         CHECK(gateway.publish(room, R"("later")") == 2);
         CHECK(json_string(subscriber.next().value(), "data") == "once");
@@ -186,8 +183,7 @@ TEST_CASE("idempotency: 50 publishes at once with one key are one effect",
     }
 }
 
-TEST_CASE("idempotency: many keys from many connections, each once",
-          "[integration][idempotency]") {
+TEST_CASE("idempotency: many keys from many connections, each once", "[integration][idempotency]") {
     Gateway gateway;
     const std::string room = gateway.room_on(0);
     constexpr std::uint64_t keys = instrumented ? 60 : 300;
@@ -200,11 +196,11 @@ TEST_CASE("idempotency: many keys from many connections, each once",
             mine.resize(keys);
             for (std::uint64_t i = 0; i < keys; ++i) {
                 const std::uint64_t k = (i + caller * keys / 4) % keys;
-                const HttpResponse response = client.request(
-                    "POST", "/api/v1/publish",
-                    R"({"room":")" + room + R"(","id":"k)" + std::to_string(k) +
-                        R"(","data":)" + std::to_string(k) + '}',
-                    Gateway::api_key_line);
+                const HttpResponse response =
+                    client.request("POST", "/api/v1/publish",
+                                   R"({"room":")" + room + R"(","id":"k)" + std::to_string(k) +
+                                       R"(","data":)" + std::to_string(k) + '}',
+                                   Gateway::api_key_line);
                 mine[k] = json_number(response.body, "offset").value_or(0);
             }
         });

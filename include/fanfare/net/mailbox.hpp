@@ -5,6 +5,10 @@
 // reactor that posts fills a chunk of entries and hands the whole chunk over with one
 // compare-and-swap, and wakes the other side only if that is asleep: so a batch of any size costs
 // one atomic and at most one system call. Posts of one thread arrive in the order they were made.
+//
+// Chunks that were read are kept, up to a bound, for what the reader itself posts next: a reactor
+// that answers as much as it is asked allocates none. Each stays with the reader that emptied it,
+// so no other thread ever touches the store.
 
 #include <fanfare/base/assert.hpp>
 
@@ -16,6 +20,7 @@
 #include <new>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace fanfare::net {
 
@@ -77,6 +82,11 @@ class Mailbox {
     [[nodiscard]] std::size_t backlog() const noexcept {
         return backlog_.load(std::memory_order_relaxed);
     }
+    /// Reader only: a chunk to fill, one that was read if there is one.
+    [[nodiscard]] std::unique_ptr<MailChunk> empty_chunk();
+    /// Reader only: chunks kept for `empty_chunk`. Beyond the bound (64 KiB) they are freed.
+    [[nodiscard]] std::size_t spare_chunks() const noexcept { return spare_.size(); }
+    static constexpr std::size_t spare_chunks_max = 32;
     /// Wake-up system calls made so far; any thread.
     [[nodiscard]] std::uint64_t wakes() const noexcept {
         return wakes_.load(std::memory_order_relaxed);
@@ -88,6 +98,7 @@ class Mailbox {
     std::atomic<std::size_t> backlog_{0};
     std::atomic<std::uint64_t> wakes_{0};
     int wake_fd_;
+    std::vector<std::unique_ptr<MailChunk>> spare_; // reader only
 };
 
 } // namespace fanfare::net

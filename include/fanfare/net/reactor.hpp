@@ -130,6 +130,7 @@ class Reactor {
     std::vector<OutQueue*> dirty_; // an entry is null if its queue died meanwhile
     SlotMap<std::unique_ptr<Owned>> owned_;
     std::vector<std::unique_ptr<Owned>> retired_;
+    std::vector<std::unique_ptr<Owned>> doomed_; // of the turn that ends; empty but for its end
     bool poll_armed_ = false;
     MonoMillis tick_due_ = 0; // 0: no wait is pending
     std::atomic<bool> stopped_{false};

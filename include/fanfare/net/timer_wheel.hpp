@@ -33,7 +33,7 @@ class TimerWheel {
         friend class TimerWheel;
         Timer* next_ = nullptr;
         Timer* previous_ = nullptr;
-        std::uint32_t due_ = 0; // tick
+        std::uint32_t due_ = 0; // tick, its low bits
     };
 
     explicit TimerWheel(MonoMillis now);
@@ -41,9 +41,12 @@ class TimerWheel {
     TimerWheel(const TimerWheel&) = delete;
     TimerWheel& operator=(const TimerWheel&) = delete;
 
-    /// Arms (or re-arms) for `delay` from now, rounded up to a tick; at least one tick.
+    /// Arms (or re-arms) for `delay` from the time told last. Fires never before that, and at most
+    /// one tick after; not in the same call of `advance`, whatever the delay.
     void set(Timer& timer, std::chrono::milliseconds delay);
-    /// Fires everything due at `now`.
+    /// What time it is, without firing anything: `set` counts from the latest time told.
+    void tell(MonoMillis now) noexcept { now_ = now; }
+    /// Tells the time and fires everything due.
     void advance(MonoMillis now);
     /// Milliseconds until the wheel wants `advance` again; at most `limit`.
     [[nodiscard]] std::int64_t next_in(MonoMillis now, std::int64_t limit) const noexcept;
@@ -61,7 +64,8 @@ class TimerWheel {
 
     std::array<std::array<List, slots>, levels> wheel_;
     MonoMillis start_;
-    std::uint32_t tick_ = 0; // ticks processed
+    MonoMillis now_;
+    std::uint64_t tick_ = 0; // ticks processed
 };
 
 } // namespace fanfare::net

@@ -97,6 +97,8 @@ class Rooms {
     /// Leaves at once, in any state; nothing is called for this subscription any more. `user` as
     /// in the wish.
     void unsubscribe(Subscription& subscription, Form form, std::string_view user);
+    /// An anonymous subscriber became a user's: presence follows. In any state but idle.
+    void identify(Subscription& subscription, std::string_view user, std::string_view info);
     /// Asks for up to `bytes_max` of history after `subscription.offset`; `on_replay` follows.
     /// Only while replaying. At least one message comes, whatever its size.
     void pull(Subscription& subscription, std::size_t bytes_max);

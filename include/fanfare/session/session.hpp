@@ -130,7 +130,7 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
     void authenticated(RequestId id, const IdentityRef& identity, const Error& error);
     void join(room::Subscription& subscription, std::string_view room,
               const SubscribeRequest& wish);
-    void continue_replay(room::Subscription& subscription);
+    void continue_replay();
     void leave(room::Subscription& subscription);
     void destroy(room::Subscription& subscription);
     [[nodiscard]] bool wants_from_pattern(const room::Message& message);
@@ -144,6 +144,7 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
     ClientProtocol& protocol_;
     IdentityRef identity_;
     room::Subscription* subscriptions_ = nullptr; // owned list
+    room::Subscription* pulling_ = nullptr; // whose batch of history is on its way; one at a time
     std::unique_ptr<std::vector<std::string>> patterns_;
     std::unique_ptr<std::vector<PendingJoin>> joining_;
     std::unique_ptr<std::vector<std::pair<std::string, RequestId>>> pattern_waits_;
