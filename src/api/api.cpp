@@ -4,8 +4,8 @@
 #include <fanfare/room/message.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cctype>
+#include <charconv>
 
 namespace fanfare::api {
 
@@ -83,9 +83,8 @@ bool require_json(http::Exchange& exchange, bool allow_ndjson) {
     if (media_type(head[Header::content_type]) == "application/json") return true;
     if (allow_ndjson && is_ndjson(head)) return true;
     exchange.respond(http::problem(Code::unsupported_media_type,
-                                   allow_ndjson
-                                       ? "send application/json or application/x-ndjson"
-                                       : "send application/json"));
+                                   allow_ndjson ? "send application/json or application/x-ndjson"
+                                                : "send application/json"));
     return false;
 }
 

@@ -1,9 +1,9 @@
 // POST /api/v1/publish/batch: a JSON array, or a stream of lines.
 //
 // Both give one result per item, in order; one bad item fails alone. An array is collected, so its
-// results are answered at once at the end. A stream has no end that we know: its lines are published
-// as they come, at most `in_flight_max` at a time (then the client waits), and when results have
-// piled up the answer begins, so that memory stays bounded however long the stream is.
+// results are answered at once at the end. A stream has no end that we know: its lines are
+// published as they come, at most `in_flight_max` at a time (then the client waits), and when
+// results have piled up the answer begins, so that memory stays bounded however long the stream is.
 
 #include "context.hpp"
 
@@ -237,9 +237,9 @@ void add_batch_route(Api::Context& context, http::Router& router) {
         if (context.require(exchange, auth::Scope::publish) == nullptr) return false;
         if (!require_json(exchange, true)) return false;
         if (!exchange.head().has(http::Header::idempotency_key)) return true;
-        exchange.respond(http::problem(Error{Code::bad_request,
-                                             "a batch has no key of its own: give each item an `id`",
-                                             "Idempotency-Key"}));
+        exchange.respond(http::problem(
+            Error{Code::bad_request, "a batch has no key of its own: give each item an `id`",
+                  "Idempotency-Key"}));
         return false;
     };
     route.open_body = [&context](http::Exchange& exchange) -> std::unique_ptr<http::BodySink> {

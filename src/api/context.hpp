@@ -50,9 +50,8 @@ struct Api::Context {
 [[nodiscard]] std::variant<Error, std::string> header_key(const http::RequestHead& head);
 
 /// A number of the query within [0, max]; `otherwise` if it is absent; nothing if it is none.
-[[nodiscard]] std::optional<std::uint64_t> query_number(std::string_view query,
-                                                        std::string_view name,
-                                                        std::uint64_t otherwise);
+[[nodiscard]] std::optional<std::uint64_t>
+query_number(std::string_view query, std::string_view name, std::uint64_t otherwise);
 
 void add_publish_routes(Api::Context& context, http::Router& router);
 void add_batch_route(Api::Context& context, http::Router& router);

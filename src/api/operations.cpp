@@ -51,8 +51,8 @@ void ready(Api::Context& context, http::Exchange& exchange, bool open) {
 
 void metrics(const Api::Context& context, http::Exchange& exchange, bool open) {
     if (!may_see(context, exchange, open)) {
-        exchange.respond(http::problem(
-            Code::forbidden, "metrics are for this machine, or a key with scope `read`"));
+        exchange.respond(http::problem(Code::forbidden,
+                                       "metrics are for this machine, or a key with scope `read`"));
         return;
     }
     http::Response response;

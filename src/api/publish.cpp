@@ -29,8 +29,9 @@ class SinglePublishes final : public EffectClient {
         }
         const std::string& from_header = std::get<std::string>(header);
         if (!from_header.empty() && !body.id.empty() && from_header != body.id) {
-            exchange.respond(http::problem(Error{
-                Code::bad_request, "`id` and the header `Idempotency-Key` are not the same", "id"}));
+            exchange.respond(http::problem(
+                Error{Code::bad_request, "`id` and the header `Idempotency-Key` are not the same",
+                      "id"}));
             return;
         }
         context_.publisher.publish(body, caller->name, body.id.empty() ? from_header : body.id,
@@ -39,8 +40,7 @@ class SinglePublishes final : public EffectClient {
 
   private:
     void on_outcome(std::uint64_t item, const Outcome& outcome) override {
-        http::Exchange* const exchange =
-            http::find_exchange(context_.sessions.reactor(), item);
+        http::Exchange* const exchange = http::find_exchange(context_.sessions.reactor(), item);
         if (exchange == nullptr) return;
         // With `rooms` the answer lists each room's own result; only a whole failure is a problem.
         if (const Error error = failure_of(outcome)) {

@@ -47,8 +47,8 @@ Error read_rooms(ondemand::value value, std::size_t rooms_max,
         std::string_view name;
         if (element.get(room) != simdjson::SUCCESS) return unreadable();
         if (rooms.size() == rooms_max)
-            return {Code::too_large, "`rooms` has more than " + std::to_string(rooms_max) + " rooms",
-                    "rooms"};
+            return {Code::too_large,
+                    "`rooms` has more than " + std::to_string(rooms_max) + " rooms", "rooms"};
         if (Error error = read_text(room, "rooms", room::room_name_fault, name)) return error;
         rooms.push_back(name);
     }
@@ -56,8 +56,14 @@ Error read_rooms(ondemand::value value, std::size_t rooms_max,
     return {};
 }
 
-enum Seen : unsigned { room_seen = 1, rooms_seen = 2, data_seen = 4, event_seen = 8, id_seen = 16,
-                       ephemeral_seen = 32 };
+enum Seen : unsigned {
+    room_seen = 1,
+    rooms_seen = 2,
+    data_seen = 4,
+    event_seen = 8,
+    id_seen = 16,
+    ephemeral_seen = 32
+};
 
 struct Name {
     std::string_view text;
@@ -84,8 +90,10 @@ Error read_member(Seen member, ondemand::value value, std::size_t rooms_max, Pub
         // A scalar's token reaches up to the next one: the value ends before the white space.
         body.data = body.data.substr(0, body.data.find_last_not_of(" \t\r\n") + 1);
         return {};
-    case event_seen: return read_text(value, "event", room::event_name_fault, body.event);
-    case id_seen: return read_text(value, "id", room::id_fault, body.id);
+    case event_seen:
+        return read_text(value, "event", room::event_name_fault, body.event);
+    case id_seen:
+        return read_text(value, "id", room::id_fault, body.id);
     case ephemeral_seen:
         if (value.get_bool().get(body.ephemeral) != simdjson::SUCCESS)
             return wrong("ephemeral", "must be true or false");
@@ -156,7 +164,8 @@ PublishParser::split(std::string_view padded_text, std::size_t items_max) {
         std::string_view item;
         if (items.size() == items_max)
             return Error{Code::too_large,
-                         "the batch has more than " + std::to_string(items_max) + " items", {}};
+                         "the batch has more than " + std::to_string(items_max) + " items",
+                         {}};
         if (simdjson::to_json_string(element).get(item) != simdjson::SUCCESS) return unreadable();
         items.push_back(item);
     }

@@ -146,8 +146,7 @@ void Publisher::on_verdict(net::Handle handle, room::IdempotencyLog::Verdict ver
 }
 
 void Publisher::send(net::Handle handle) {
-    const std::vector<room::DraftRef> messages =
-        std::move((*effects_.find(handle))->messages);
+    const std::vector<room::DraftRef> messages = std::move((*effects_.find(handle))->messages);
     for (std::size_t i = 0; i < messages.size(); ++i)
         rooms_.publish(messages[i], room::PublishReply{this, &rooms_.reactor(), handle, i});
 }

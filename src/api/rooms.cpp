@@ -34,8 +34,8 @@ const std::string* require_room(Api::Context& context, http::Exchange& exchange)
         return nullptr;
     }
     if (context.sessions.rooms().rule(room) == nullptr) {
-        exchange.respond(http::problem(
-            Error{Code::not_found, "no rule allows a room of this name", "room"}));
+        exchange.respond(
+            http::problem(Error{Code::not_found, "no rule allows a room of this name", "room"}));
         return nullptr;
     }
     return &room;
@@ -101,8 +101,8 @@ void room_history(Api::Context& context, http::Exchange& exchange) {
     room::HistoryQuery query;
     const auto limit = query_number(text, "limit", options.history_limit_default);
     if (!limit) return refuse(exchange, "limit", "`limit` must be an integer ≥ 0");
-    query.limit = static_cast<std::size_t>(
-        std::min<std::uint64_t>(*limit, options.history_limit_max));
+    query.limit =
+        static_cast<std::size_t>(std::min<std::uint64_t>(*limit, options.history_limit_max));
     query.bytes_max = 4 * options.history_bytes_max;
     if (http::query_value(text, "since")) {
         const auto since = query_number(text, "since", 0);
@@ -141,17 +141,15 @@ void room_presence(Api::Context& context, http::Exchange& exchange) {
     if (!context.sessions.rooms().rule(*room)->presence)
         return refuse(exchange, "room", "the room's rule has no presence");
     net::Reactor& reactor = exchange.reactor();
-    context.sessions.rooms().presence(
-        *room,
-        [&reactor, handle = exchange.handle(), name = *room](const room::PresenceResult& result) {
-            answer(reactor, handle, [&](http::Response& response) {
-                JsonWriter json{response.body};
-                json.begin_object();
-                session::write_presence(json,
-                                        session::PresenceOk{name, result.members, result.total});
-                json.end_object();
-            });
+    context.sessions.rooms().presence(*room, [&reactor, handle = exchange.handle(),
+                                              name = *room](const room::PresenceResult& result) {
+        answer(reactor, handle, [&](http::Response& response) {
+            JsonWriter json{response.body};
+            json.begin_object();
+            session::write_presence(json, session::PresenceOk{name, result.members, result.total});
+            json.end_object();
         });
+    });
 }
 
 } // namespace

@@ -91,8 +91,8 @@ void change(Api::Context& context, http::Exchange& exchange, ForUser act, const 
     }
     const auto& name = std::get<std::string>(room);
     if (context.sessions.rooms().rule(name) == nullptr) {
-        exchange.respond(http::problem(
-            Error{Code::not_found, "no rule allows a room of this name", "room"}));
+        exchange.respond(
+            http::problem(Error{Code::not_found, "no rule allows a room of this name", "room"}));
         return;
     }
     (context.sessions.*act)(exchange.path_parameter(0), name, count_answer(exchange, what));
@@ -107,7 +107,7 @@ void add_user_routes(Api::Context& context, http::Router& router) {
         route.method = method;
         route.pattern = pattern;
         // A disconnect has no body; an empty object (what some clients send) does no harm.
-        route.body_bytes_max = body ? context.options.body_bytes_max
+        route.body_bytes_max = body                           ? context.options.body_bytes_max
                                : method == http::Method::post ? 1'024
                                                               : 0;
         route.guard = [&context, scope, body](http::Exchange& exchange) {

@@ -112,7 +112,9 @@ Epoch Epoch::abridged(const std::array<std::uint8_t, 5>& leading) noexcept {
 bool Epoch::stands_for(const Epoch& full) const noexcept {
     if (none() || full.none()) return false;
     if (text_[7] != '\0') return *this == full;
-    const auto upper = [](char c) { return base64url_values[static_cast<unsigned char>(c)] & 0x3c; };
+    const auto upper = [](char c) {
+        return base64url_values[static_cast<unsigned char>(c)] & 0x3c;
+    };
     return std::equal(text_.begin(), text_.begin() + 6, full.text_.begin()) &&
            upper(text_[6]) == upper(full.text_[6]);
 }

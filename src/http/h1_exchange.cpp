@@ -3,6 +3,7 @@
 #include "h1_connection.hpp"
 
 #include <fanfare/base/assert.hpp>
+#include <fanfare/base/log.hpp>
 
 #include <new>
 #include <utility>
@@ -145,6 +146,14 @@ void H1Connection::send_answer(const Response& response, bool close) {
     work.answer = Work::Answer::complete;
     close_after_ = close;
     server_->router.count(work.match.route_index, response.status);
+    if (log::enabled(log::Level::debug)) [[unlikely]]
+        log::debug("http_request", {{"method", method_name(work.request.head.method)},
+                                    {"route", work.match.route != nullptr
+                                                  ? std::string_view{work.match.route->pattern}
+                                                  : std::string_view{"none"}},
+                                    {"status", response.status},
+                                    {"request", work.request_id},
+                                    {"peer", peer()}});
     end_handle();
 }
 

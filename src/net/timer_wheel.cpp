@@ -31,8 +31,8 @@ void TimerWheel::set(Timer& timer, std::chrono::milliseconds delay) {
     constexpr std::int64_t reach = (std::int64_t{1} << (slot_bits * levels)) - 2;
     const std::int64_t wait = std::clamp<std::int64_t>(delay.count(), 0, reach * tick_ms);
     const std::int64_t since_start = now_ - start_;
-    const std::int64_t due = std::max((since_start + wait + tick_ms - 1) / tick_ms,
-                                      since_start / tick_ms + 1);
+    const std::int64_t due =
+        std::max((since_start + wait + tick_ms - 1) / tick_ms, since_start / tick_ms + 1);
     timer.due_ =
         static_cast<std::uint32_t>(std::min(static_cast<std::uint64_t>(due), tick_ + reach));
     place(timer);

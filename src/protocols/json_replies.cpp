@@ -1,8 +1,6 @@
 #include "json_replies.hpp"
 
-#include <fanfare/base/clock.hpp>
 #include <fanfare/base/json_writer.hpp>
-#include <fanfare/room/rooms.hpp>
 
 namespace fanfare::protocols {
 namespace {
@@ -31,32 +29,6 @@ void write_position(JsonWriter& json, const Position& position) {
 void write_room_position(JsonWriter& json, std::string_view room, const Position& position) {
     json.field("room", room);
     write_position(json, position);
-}
-
-/// Of a message in a history: the room is said once, around it.
-void write_past_message(JsonWriter& json, std::string& out, const room::Message& message) {
-    json.begin_object().field("offset", message.position().offset);
-    json.key("data").raw(message.data());
-    append_message_tail(out, message);
-    json.field("time", rfc3339(message.time())).end_object();
-}
-
-void write_history(JsonWriter& json, std::string& out, const session::HistoryOk& ok) {
-    write_room_position(json, ok.room, ok.position);
-    json.key("messages").begin_array();
-    for (const room::MessageRef& message : ok.messages) write_past_message(json, out, *message);
-    json.end_array().field_bool("more", ok.more);
-}
-
-void write_presence(JsonWriter& json, const session::PresenceOk& ok) {
-    json.field("room", ok.room).key("members").begin_array();
-    for (const room::MemberInfo& member : ok.members) {
-        json.begin_object().field("user", member.user);
-        json.field("sessions", std::uint64_t{member.sessions});
-        if (!member.info.empty()) json.key("info").raw(member.info);
-        json.end_object();
-    }
-    json.end_array().field("total", ok.total);
 }
 
 } // namespace
@@ -119,13 +91,13 @@ void write_ack_ok(std::string& out, RequestId id, std::string_view room, std::ui
 
 void write_history_ok(std::string& out, RequestId id, const session::HistoryOk& ok) {
     JsonWriter json = begin_reply(out, id, "ok");
-    write_history(json, out, ok);
+    session::write_history(json, out, ok);
     json.end_object();
 }
 
 void write_presence_ok(std::string& out, RequestId id, const session::PresenceOk& ok) {
     JsonWriter json = begin_reply(out, id, "ok");
-    write_presence(json, ok);
+    session::write_presence(json, ok);
     json.end_object();
 }
 
@@ -186,17 +158,6 @@ void append_message_head(std::string& out, const room::Message& message) {
         append_number(out, message.position().offset);
     }
     out += R"(,"data":)";
-}
-
-void append_message_tail(std::string& out, const room::Message& message) {
-    const auto member = [&out](std::string_view start, std::string_view value) {
-        if (value.empty()) return;
-        out += start;
-        append_json_string(out, value);
-    };
-    member(R"(,"event":)", message.event());
-    member(R"(,"id":)", message.id());
-    member(R"(,"from":)", message.from());
 }
 
 std::string_view presence_event(const room::PresenceChange& change) noexcept {

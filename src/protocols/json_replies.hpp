@@ -9,6 +9,7 @@
 #include <fanfare/room/encoder.hpp>
 #include <fanfare/room/message.hpp>
 #include <fanfare/session/client_protocol.hpp>
+#include <fanfare/session/json_answers.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -63,7 +64,7 @@ void write_bye(std::string& out, Shape shape, std::string_view code, std::string
 // A message's members around its `data`, so that an encoder copies the payload only once:
 // head  "room":"news","offset":18,"data":     tail  ,"event":"…","id":"…","from":"…"
 void append_message_head(std::string& out, const room::Message& message);
-void append_message_tail(std::string& out, const room::Message& message);
+using session::append_message_tail;
 
 /// "join" or "leave".
 [[nodiscard]] std::string_view presence_event(const room::PresenceChange& change) noexcept;

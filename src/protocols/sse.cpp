@@ -98,9 +98,8 @@ std::string cors_headers(const http::RequestHead& head, const session::Options& 
 /// The request's id, if it is fit to be repeated.
 std::string request_id_of(const http::RequestHead& head) {
     const std::string_view id = head[Header::x_request_id];
-    const bool sane = id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) {
-                          return c > ' ' && c < '\x7f';
-                      });
+    const bool sane = id.size() <= 128 && std::all_of(id.begin(), id.end(),
+                                                      [](char c) { return c > ' ' && c < '\x7f'; });
     return sane ? std::string{id} : std::string{};
 }
 
@@ -156,8 +155,8 @@ void SseService::open(http::Exchange& exchange) {
     // What happens once it is known who asks.
     const auto serve = [&shared, refuse, cors, request = std::move(query.request),
                         head_only = head.method == http::Method::head,
-                        request_id = request_id_of(head)](
-                           http::Exchange& to, const session::IdentityRef& identity) {
+                        request_id = request_id_of(head)](http::Exchange& to,
+                                                          const session::IdentityRef& identity) {
         session::Sessions& sessions = shared.sessions;
         if (!identity && !sessions.options().anonymous) {
             refuse(to, 401, Error{Code::unauthorized, "a token is needed", {}});
@@ -195,8 +194,8 @@ void SseService::open(http::Exchange& exchange) {
     }
     shared.sessions.authorizer().authenticate(
         std::move(query.token),
-        [serve, refuse, reactor = &exchange.reactor(), handle = exchange.handle()](
-            const session::IdentityRef& identity, const Error& error) {
+        [serve, refuse, reactor = &exchange.reactor(),
+         handle = exchange.handle()](const session::IdentityRef& identity, const Error& error) {
             http::Exchange* const open = http::find_exchange(*reactor, handle);
             if (open == nullptr) return;
             if (identity)

@@ -28,10 +28,14 @@ RoomsTag tag_of(const std::vector<std::string>& rooms) {
 
 std::string_view bye_code(CloseReason reason) {
     switch (reason) {
-    case CloseReason::drain: return "drain";
-    case CloseReason::unauthorized: return "expired";
-    case CloseReason::slow_consumer: return "slow_consumer";
-    default: return "disconnected";
+    case CloseReason::drain:
+        return "drain";
+    case CloseReason::unauthorized:
+        return "expired";
+    case CloseReason::slow_consumer:
+        return "slow_consumer";
+    default:
+        return "disconnected";
     }
 }
 
@@ -274,7 +278,7 @@ void SseStream::all_joined() {
         send(piece.chunk);
     }
     // A stream of one room needs nothing of its own per message from here on.
-    if (chunked_ && rooms_.size() == 1) session_.set_direct(true);
+    if (chunked_ && rooms_.size() == 1 && !has_added_rooms_) session_.set_direct(true);
 }
 
 void SseStream::push_id(std::size_t room, const Position& position) {
@@ -294,8 +298,7 @@ void SseStream::message(session::Session& session, room::Subscription* /*subscri
     const auto index = index_of(message.room());
     // A room that the API added is not in the cursor: its messages leave the client's id alone.
     const bool whole = rooms_.size() == 1 && index;
-    const LocalBytesRef& shared =
-        delivery.bytes(whole ? room::Form::sse : room::Form::sse_part);
+    const LocalBytesRef& shared = delivery.bytes(whole ? room::Form::sse : room::Form::sse_part);
     // An id line of up to 32 rooms is short against the queue: it is not counted exactly.
     if (!session.make_room(shared->size())) return;
     const bool own_id = !whole && index && !message.ephemeral();
@@ -310,6 +313,7 @@ void SseStream::message(session::Session& session, room::Subscription* /*subscri
 
 void SseStream::subscribed(session::Session& session, std::string_view room,
                            const Position& position) {
+    has_added_rooms_ = true;
     session.set_direct(false);
     std::string json;
     write_subscribed(json, Shape::bare, room, position);

@@ -139,6 +139,7 @@ class SseStream final : public net::Owned,
     State state_ = State::joining;
     bool chunked_;
     bool said_bye_ = false;
+    bool has_added_rooms_ = false; // by the API: their messages must not bring an id
     bool fin_sent_ = false;
     session::Session session_;
 };

@@ -45,10 +45,13 @@ HomeRooms::~HomeRooms() = default;
 Room* HomeRooms::find(std::string_view text, std::uint64_t hash) {
     const auto at = table_.find(RoomKey{text, hash});
     if (at == table_.end()) return nullptr;
-    Room& room = *at->second;
+    refresh(*at->second);
+    return at->second.get();
+}
+
+void HomeRooms::refresh(Room& room) {
     if (room.rules_generation() != rules_generation_)
-        room.follow(rooms_.rule(text), rules_generation_);
-    return &room;
+        room.follow(rooms_.rule(room.name().text()), rules_generation_);
 }
 
 Room* HomeRooms::find_or_create(std::string_view text, std::uint64_t hash,

@@ -55,6 +55,8 @@ class HomeRooms {
     void became_idle(Room& room) noexcept;
     void became_busy(Room& room) noexcept;
     void forget(Room& room);
+    /// Gives the room its rule of now, if rules were replaced since its last use.
+    void refresh(Room& room);
 
   private:
     /// Null: no room for another room.

@@ -40,9 +40,9 @@ Room::~Room() = default;
 void Room::follow(const Rule* rule, std::uint32_t generation) {
     rules_generation_ = generation;
     rule_ = rule;
-    if (rule_ == nullptr) return; // no rule any more: it lives out its time, unreachable
-    history_.trim(rule_->history.size);
-    if (!rule_->presence) presence_.reset();
+    // Without a rule it lives out its time, unreachable, with the history it has.
+    if (rule_ != nullptr) history_.trim(rule_->history.size);
+    if (rule_ != nullptr && !rule_->presence) presence_.reset();
     schedule();
 }
 
@@ -54,10 +54,11 @@ void Room::append(Message& message) {
     }
     message.number({epoch_, ++offset_}, clock);
     last_publish_ = rooms_.reactor().now();
-    if (rule_ != nullptr) history_.add(MessageRef{&message}, rule_->history.size);
+    // Without a rule nothing is kept, what was kept neither: history has no holes.
+    history_.add(MessageRef{&message}, rule_ != nullptr ? rule_->history.size : 0);
     if (subscribers_ == 0) rooms_.became_idle(*this); // moves it to the young end
-    // An armed timer is due earlier than anything this message brings.
-    if (!armed()) schedule();
+    // Behind older messages this one's age brings nothing sooner than what the timer is set for.
+    if (!armed() || history_.size() == 1) schedule();
 }
 
 void Room::encode(Message& message) {
@@ -273,7 +274,8 @@ void Room::schedule() {
         consider(history_.oldest()->born() + rule_->history.ttl.count());
     if (presence_)
         if (const auto next = presence_->next_expiry()) consider(*next);
-    if (subscribers_ == 0) consider(idle_until());
+    // Messages and members keep the room: with them there, its end is not what happens next.
+    if (is_empty()) consider(idle_until());
     if (due)
         rooms_.reactor().timers().set(
             *this, std::chrono::milliseconds{std::max<MonoMillis>(*due - now, 1)});
@@ -281,11 +283,17 @@ void Room::schedule() {
         cancel();
 }
 
+bool Room::is_empty() const noexcept {
+    // Messages that no rule governs any more have no age: they do not keep the room.
+    return subscribers_ == 0 && (history_.empty() || rule_ == nullptr) &&
+           (!presence_ || presence_->empty());
+}
+
 void Room::on_timer() {
+    // The rule may have been replaced, and destroyed, since the room was used last.
+    rooms_.refresh(*this);
     expire();
-    const bool over = subscribers_ == 0 && history_.empty() && (!presence_ || presence_->empty()) &&
-                      rooms_.reactor().now() >= idle_until();
-    if (over)
+    if (is_empty() && rooms_.reactor().now() >= idle_until())
         rooms_.forget(*this); // destroys this
     else
         schedule();

@@ -18,8 +18,8 @@ namespace fanfare::room {
 
 class HomeRooms;
 
-/// Reactors in a process, at most.
-inline constexpr std::size_t reactors_max = 256;
+/// Reactors in a process, at most; `server.reactors` allows as many.
+inline constexpr std::size_t reactors_max = 1'024;
 using ReactorSet = std::bitset<reactors_max>;
 
 /// One reactor's interest in a room.
@@ -70,6 +70,8 @@ class Room final : public net::TimerWheel::Timer {
     /// Sets the timer for what happens next: a message's age, a lingering user, the room's own end.
     void schedule();
     [[nodiscard]] MonoMillis idle_until() const noexcept;
+    /// Nothing but its position is left.
+    [[nodiscard]] bool is_empty() const noexcept;
     void announce(std::string_view user, bool joined);
     [[nodiscard]] Interest& interest_of(unsigned reactor, net::Handle local_room);
     void encode(Message& message);

@@ -147,8 +147,10 @@ void LocalRooms::post_leave(const LocalRoom& room, Form form, std::string_view u
 }
 
 void LocalRooms::unsubscribe(Subscription& subscription, Form form, std::string_view user) {
-    LocalRoom& room = *subscription.room;
     const Subscription::State state = std::exchange(subscription.state, Subscription::State::idle);
+    // A subscriber that ends in `on_joined` of a refusal leaves a room that it is not in.
+    if (state == Subscription::State::idle) return;
+    LocalRoom& room = *subscription.room;
     subscriptions_.add(-1);
     if (state == Subscription::State::joining) {
         // Whether it has joined is known when the answer comes; only then it can leave.
@@ -194,8 +196,8 @@ void LocalRooms::identify(Subscription& subscription, std::string_view user,
     // Once per session at most: the command may be boxed.
     const RoomNameRef name = subscription.room->name;
     HomeRooms* const home = &rooms_.home_of(name->hash()).home();
-    home->reactor().post(std::function<void()>{
-        [home, name, who = std::string{user}, info = std::string{info}] {
+    home->reactor().post(
+        std::function<void()>{[home, name, who = std::string{user}, info = std::string{info}] {
             home->identify(*name, who, info);
         }});
 }

@@ -11,17 +11,18 @@
 namespace fanfare::session {
 
 [[nodiscard]] inline bool granted(const std::vector<std::string>& grants, std::string_view room) {
-    return std::any_of(grants.begin(), grants.end(), [room](const std::string& grant) {
-        return room::glob_match(grant, room);
-    });
+    return std::any_of(grants.begin(), grants.end(),
+                       [room](const std::string& grant) { return room::glob_match(grant, room); });
 }
 
 /// `identity` null: anonymous.
 [[nodiscard]] inline bool may_subscribe(const room::Rule& rule, const Identity* identity,
                                         std::string_view room) {
     switch (rule.subscribe) {
-    case room::SubscribeRight::anyone: return true;
-    case room::SubscribeRight::user: return identity != nullptr;
+    case room::SubscribeRight::anyone:
+        return true;
+    case room::SubscribeRight::user:
+        return identity != nullptr;
     case room::SubscribeRight::token:
         return identity != nullptr && granted(identity->subscribe, room);
     }
@@ -32,9 +33,12 @@ namespace fanfare::session {
 [[nodiscard]] inline bool may_publish(const room::Rule& rule, const Identity* identity,
                                       std::string_view room, bool subscribed) {
     switch (rule.publish) {
-    case room::PublishRight::server: return false;
-    case room::PublishRight::subscriber: return subscribed;
-    case room::PublishRight::token: return identity != nullptr && granted(identity->publish, room);
+    case room::PublishRight::server:
+        return false;
+    case room::PublishRight::subscriber:
+        return subscribed;
+    case room::PublishRight::token:
+        return identity != nullptr && granted(identity->publish, room);
     }
     return false;
 }

@@ -156,13 +156,14 @@ void Session::authenticate(RequestId id, std::string token) {
         return;
     }
     authenticating_ = true;
-    service_.authorizer().authenticate(
-        std::move(token), [service = &service_, handle = handle_, id](
-                              const IdentityRef& identity, const Error& error) {
-            // The answer may come later, when the session is gone.
-            Session** const found = service->sessions_.find(handle);
-            if (found != nullptr) (*found)->authenticated(id, identity, error);
-        });
+    service_.authorizer().authenticate(std::move(token),
+                                       [service = &service_, handle = handle_,
+                                        id](const IdentityRef& identity, const Error& error) {
+                                           // The answer may come later, when the session is gone.
+                                           Session** const found = service->sessions_.find(handle);
+                                           if (found != nullptr)
+                                               (*found)->authenticated(id, identity, error);
+                                       });
 }
 
 void Session::authenticated(RequestId id, const IdentityRef& identity, const Error& error) {
@@ -207,7 +208,7 @@ Error Session::publish_fault(const PublishRequest& request) {
         return {Code::forbidden, "only notifications go into an inbox", "room"};
     const room::Rule* const rule = service_.rooms().rule(request.room);
     if (rule == nullptr) return {Code::not_found, "no rule allows a room of this name", "room"};
-    const room::Subscription* const subscription = find(request.room);
+    const room::Subscription* const subscription = find_staying(request.room);
     if (!may_publish(*rule, identity_.get(), request.room, subscription != nullptr)) {
         if (rule->publish == room::PublishRight::subscriber)
             return {Code::forbidden, "only subscribers may publish here", "room"};
@@ -277,9 +278,8 @@ void Session::history(RequestId id, const HistoryRequest& request) {
     const Options& options = service_.options();
     room::HistoryQuery query;
     query.since = request.since;
-    query.limit = static_cast<std::size_t>(
-        std::min<std::uint64_t>(request.limit.value_or(options.history_limit_default),
-                                options.history_limit_max));
+    query.limit = static_cast<std::size_t>(std::min<std::uint64_t>(
+        request.limit.value_or(options.history_limit_default), options.history_limit_max));
     query.bytes_max = std::min(options.history_bytes_max, options.send_queue_max / 2);
     query.reverse = request.reverse;
     service_.rooms().history(
@@ -309,14 +309,13 @@ void Session::presence(RequestId id, std::string_view room) {
         fail(id, Code::bad_request, "the room's rule has no presence");
         return;
     }
-    service_.rooms().presence(
-        room, [service = &service_, handle = handle_, id,
-               room = std::string{room}](const room::PresenceResult& result) {
-            Session** const found = service->sessions_.find(handle);
-            if (found == nullptr) return;
-            (*found)->protocol_.presence_ok(**found, id,
-                                            PresenceOk{room, result.members, result.total});
-        });
+    service_.rooms().presence(room, [service = &service_, handle = handle_, id,
+                                     room = std::string{room}](const room::PresenceResult& result) {
+        Session** const found = service->sessions_.find(handle);
+        if (found == nullptr) return;
+        (*found)->protocol_.presence_ok(**found, id,
+                                        PresenceOk{room, result.members, result.total});
+    });
 }
 
 void Session::ping(RequestId id) {

@@ -37,13 +37,21 @@ Session::PendingJoin* Session::pending_join(const room::Subscription& subscripti
     return nullptr;
 }
 
+room::Subscription* Session::find_staying(std::string_view room) noexcept {
+    // Requests in a row must mean what they mean one by one: who left while joining may join anew.
+    // The newest place stands first in the list, so `find` gives that one.
+    room::Subscription* const newest = find(room);
+    const PendingJoin* const pending = newest != nullptr ? pending_join(*newest) : nullptr;
+    return pending != nullptr && pending->unsubscribe ? nullptr : newest;
+}
+
 void Session::subscribe(RequestId id, const SubscribeRequest& request) {
     if (!may_act(id)) return;
     if (const Error fault = service_.subscribe_fault(identity_.get(), request.room)) {
         protocol_.error(*this, id, fault);
         return;
     }
-    if (find(request.room) != nullptr) {
+    if (find_staying(request.room) != nullptr) {
         fail(id, Code::already_subscribed, "the session is in this room");
         return;
     }
@@ -53,7 +61,8 @@ void Session::subscribe(RequestId id, const SubscribeRequest& request) {
     }
     auto* const subscription = new room::Subscription;
     join(*subscription, request.room, request);
-    joining_->push_back({subscription, id, std::nullopt, false});
+    const bool replays = request.since || request.last != 0;
+    joining_->push_back({subscription, id, std::nullopt, false, replays});
 }
 
 void Session::join(room::Subscription& subscription, std::string_view room,
@@ -80,10 +89,11 @@ void Session::on_joined(room::Subscription& subscription, const room::JoinResult
     if (joining_->empty()) joining_.reset();
 
     if (result.code != Code::ok) {
+        // First: an answer may end the session, which then leaves all that it is in.
+        destroy(subscription);
         if (!pending.by_server) fail(pending.id, result.code, result.detail);
-        if (pending.unsubscribe)
+        if (pending.unsubscribe && !ended_)
             fail(*pending.unsubscribe, Code::not_subscribed, "the session is not in this room");
-        if (!ended_) destroy(subscription);
         return;
     }
     if (result.recovered) {
@@ -139,7 +149,12 @@ void Session::on_replay(room::Subscription& subscription, const room::ReplayBatc
         continue_replay();
         return;
     }
+    const std::size_t half = service_.options().send_queue_max / 2;
     for (const room::MessageRef& message : batch.messages) {
+        // A batch is cut by an estimate of what its messages become; the queue has the last word.
+        // What is left is pulled again when the queue has drained.
+        const std::size_t queued = outbound_.queued_bytes();
+        if (queued != 0 && queued >= half) return;
         subscription.offset = message->position().offset;
         service_.replayed_messages.add();
         room::Delivery delivery{*message, service_.rooms().encoders(), 0};
@@ -197,11 +212,12 @@ void Session::destroy(room::Subscription& subscription) {
 }
 
 bool Session::server_subscribe(std::string_view room) {
-    if (ended_ || find(room) != nullptr || rooms_ >= service_.options().rooms_max) return false;
+    if (ended_ || find_staying(room) != nullptr || rooms_ >= service_.options().rooms_max)
+        return false;
     auto* const subscription = new room::Subscription;
     subscription->tag = by_server;
     join(*subscription, room, SubscribeRequest{room, std::nullopt, 0, {}});
-    joining_->push_back({subscription, std::nullopt, std::nullopt, true});
+    joining_->push_back({subscription, std::nullopt, std::nullopt, true, false});
     return true;
 }
 
@@ -209,27 +225,33 @@ bool Session::server_unsubscribe(std::string_view name, const Error& why) {
     room::Subscription* const subscription = ended_ ? nullptr : find(name);
     if (subscription == nullptr) return false;
     PendingJoin* const found = pending_join(*subscription);
-    const std::optional<PendingJoin> pending = found != nullptr ? std::optional{*found} : std::nullopt;
-    if (found != nullptr) {
-        // Its join is on the way: the home reactor's answer will find no one. The client's own
-        // requests still get their one answer each.
+    const bool joining = found != nullptr;
+    PendingJoin pending{};
+    if (joining) {
+        // The home reactor's answer will find no one. The client's own requests still get their one
+        // answer each.
+        pending = *found;
         *found = joining_->back();
         joining_->pop_back();
         if (joining_->empty()) joining_.reset();
     }
     const std::string room{name};
     leave(*subscription);
-    if (pending && !pending->by_server) protocol_.error(*this, pending->id, why);
-    if (pending && pending->unsubscribe && !ended_)
-        protocol_.unsubscribe_ok(*this, *pending->unsubscribe, room, false);
-    if (!pending && !ended_) protocol_.unsubscribed(*this, room, why);
+    if (joining) {
+        if (!pending.by_server) protocol_.error(*this, pending.id, why);
+        if (pending.unsubscribe && !ended_)
+            protocol_.unsubscribe_ok(*this, *pending.unsubscribe, room, false);
+    } else if (!ended_) {
+        protocol_.unsubscribed(*this, room, why);
+    }
     return true;
 }
 
 void Session::review_rights() {
     std::vector<std::string> lost;
     for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
-        if ((at->tag & by_server) == 0 && service_.subscribe_fault(identity_.get(), at->name())) lost.emplace_back(at->name());
+        if ((at->tag & by_server) == 0 && service_.subscribe_fault(identity_.get(), at->name()))
+            lost.emplace_back(at->name());
     for (const std::string& room : lost)
         server_unsubscribe(room, service_.subscribe_fault(identity_.get(), room));
 }
@@ -285,10 +307,13 @@ void Session::unsubscribe_pattern(RequestId id, std::string_view pattern) {
 }
 
 bool Session::wants_from_pattern(const room::Message& message) {
-    if (const room::Subscription* const own = find(message.room()))
+    if (const room::Subscription* const own = find(message.room())) {
         // It comes (or came) through the room itself. While joining without a wish to replay the
-        // room gives nothing older than the join, so the pattern does.
+        // room gives nothing older than the join, so the pattern does; with one the replay does.
         if (own->state != room::Subscription::State::joining) return false;
+        const PendingJoin* const pending = pending_join(*own);
+        if (pending != nullptr && pending->replays) return false;
+    }
     const room::Rule* const rule = service_.rooms().rule(message.room());
     return rule != nullptr && rule->patterns &&
            may_subscribe(*rule, identity_.get(), message.room());
@@ -310,8 +335,7 @@ void Session::on_message(room::Delivery& delivery, room::Subscription* subscript
     const room::Message& message = delivery.message();
     if (subscription == nullptr && !wants_from_pattern(message)) return;
     if (message.ephemeral()) {
-        if (message.origin() == handle_ &&
-            message.origin_reactor() == service_.reactor().index())
+        if (message.origin() == handle_ && message.origin_reactor() == service_.reactor().index())
             return; // not echoed
         if (outbound_.queued_bytes() > service_.options().send_queue_max / 2) {
             service_.ephemeral_dropped.add();
@@ -334,7 +358,8 @@ void Session::on_message(room::Delivery& delivery, room::Subscription* subscript
 
 void Session::on_presence(room::PresenceDelivery& delivery, room::Subscription& /*subscription*/) {
     if (identity_ && identity_->user == delivery.change().user) return;
-    outbound_.send(delivery.bytes(form_));
+    const LocalBytesRef& bytes = delivery.bytes(form_);
+    if (make_room(bytes->size())) outbound_.send(bytes);
 }
 
 } // namespace fanfare::session

@@ -13,8 +13,8 @@ namespace fanfare::session {
 
 Sessions::Sessions(room::Rooms& rooms, Authorizer& authorizer, room::IdempotencyLog& idempotency,
                    std::shared_ptr<const Options> options)
-    : messages_out(rooms.reactor().metrics().counter("messages_out_total",
-                                                     "Messages queued to clients.")),
+    : messages_out(
+          rooms.reactor().metrics().counter("messages_out_total", "Messages queued to clients.")),
       bytes_out(rooms.reactor().metrics().counter("message_bytes_out_total",
                                                   "Bytes of messages queued to clients.")),
       messages_in(rooms.reactor().metrics().counter("client_messages_total",
@@ -25,8 +25,8 @@ Sessions::Sessions(room::Rooms& rooms, Authorizer& authorizer, room::Idempotency
           "slow_consumers_total", "Sessions cut off because their queue was full.")),
       idle_closed(rooms.reactor().metrics().counter(
           "idle_closed_total", "Sessions closed because heartbeats were not answered.")),
-      rate_limited(rooms.reactor().metrics().counter(
-          "client_rate_limited_total", "Client requests refused by the rate limit.")),
+      rate_limited(rooms.reactor().metrics().counter("client_rate_limited_total",
+                                                     "Client requests refused by the rate limit.")),
       resumes_recovered(rooms.reactor().metrics().counter(
           "resumes_total", "Subscriptions that asked to resume, by outcome.",
           {{"outcome", "recovered"}})),
@@ -36,9 +36,9 @@ Sessions::Sessions(room::Rooms& rooms, Authorizer& authorizer, room::Idempotency
       replayed_messages(rooms.reactor().metrics().counter(
           "replayed_messages_total", "Messages sent from history to resuming sessions.")),
       rooms_(rooms), authorizer_(&authorizer), idempotency_(idempotency),
-      options_(std::move(options)), websocket_sessions_(rooms.reactor().metrics().gauge(
-                                        "sessions", "Connected sessions.",
-                                        {{"transport", "websocket"}})),
+      options_(std::move(options)),
+      websocket_sessions_(rooms.reactor().metrics().gauge("sessions", "Connected sessions.",
+                                                          {{"transport", "websocket"}})),
       sse_sessions_(rooms.reactor().metrics().gauge("sessions", "Connected sessions.",
                                                     {{"transport", "sse"}})) {}
 
@@ -137,13 +137,12 @@ void Sessions::publish(PendingPublish pending, room::DraftRef message) {
             send(handle, message);
             return true;
         }
-        idempotency_.begin(
-            publishes_.find(handle)->key,
-            [this, session, handle, message](room::IdempotencyLog::Verdict verdict,
-                                             const room::PublishResults& results) {
-                on_verdict(handle, message, verdict, results);
-                lanes_.release(session);
-            });
+        idempotency_.begin(publishes_.find(handle)->key,
+                           [this, session, handle, message](room::IdempotencyLog::Verdict verdict,
+                                                            const room::PublishResults& results) {
+                               on_verdict(handle, message, verdict, results);
+                               lanes_.release(session);
+                           });
         return false;
     });
 }
@@ -194,8 +193,8 @@ void Sessions::published(const PendingPublish& pending, const room::PublishResul
     if (result.code != Code::ok)
         session.fail(pending.id, result.code, result.detail);
     else if (pending.id)
-        session.protocol_.publish_ok(
-            session, pending.id, PublishOk{pending.room, result.position, result.duplicate});
+        session.protocol_.publish_ok(session, pending.id,
+                                     PublishOk{pending.room, result.position, result.duplicate});
 }
 
 // --- a user's sessions on all reactors ---
@@ -293,7 +292,8 @@ void Sessions::unsubscribe_user(const std::string& user, const std::string& room
 
 // --- drain ---
 
-/// Sends the sessions away at an even rate. Those that come later (there should be none) go at once.
+/// Sends the sessions away at an even rate. Those that come later (there should be none) go at
+/// once.
 struct Sessions::Drain final : net::TimerWheel::Timer {
     Drain(Sessions& owner, std::chrono::milliseconds over)
         : sessions(owner), window(over), started(owner.reactor().now()) {
@@ -307,8 +307,8 @@ struct Sessions::Drain final : net::TimerWheel::Timer {
         // The last one leaves a little before the window ends, so that its answer fits too.
         const auto span = std::max<std::int64_t>(1, window.count() * 9 / 10);
         const auto elapsed = std::min<std::int64_t>(sessions.reactor().now() - started, span);
-        const std::size_t due = handles.size() * static_cast<std::size_t>(elapsed) /
-                                static_cast<std::size_t>(span);
+        const std::size_t due =
+            handles.size() * static_cast<std::size_t>(elapsed) / static_cast<std::size_t>(span);
         for (; next < due; ++next)
             if (Session** const found = sessions.sessions_.find(handles[next]))
                 (*found)->send_away(random_u64() %

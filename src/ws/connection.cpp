@@ -15,20 +15,34 @@ using session::CloseReason;
 
 CloseCode code_of(CloseReason reason) {
     switch (reason) {
-    case CloseReason::normal: return CloseCode::normal;
-    case CloseReason::drain: return CloseCode::going_away;
-    case CloseReason::protocol: return CloseCode::protocol_error;
-    case CloseReason::binary: return CloseCode::unsupported_data;
-    case CloseReason::bad_utf8: return CloseCode::invalid_payload;
-    case CloseReason::too_big: return CloseCode::too_big;
-    case CloseReason::internal: return CloseCode::internal_error;
-    case CloseReason::overloaded: return CloseCode::try_again_later;
-    case CloseReason::not_an_object: return CloseCode::not_an_object;
-    case CloseReason::unauthorized: return CloseCode::unauthorized;
-    case CloseReason::disconnected: return CloseCode::disconnected;
-    case CloseReason::slow_consumer: return CloseCode::slow_consumer;
-    case CloseReason::idle: return CloseCode::idle;
-    case CloseReason::rate: return CloseCode::rate_limited;
+    case CloseReason::normal:
+        return CloseCode::normal;
+    case CloseReason::drain:
+        return CloseCode::going_away;
+    case CloseReason::protocol:
+        return CloseCode::protocol_error;
+    case CloseReason::binary:
+        return CloseCode::unsupported_data;
+    case CloseReason::bad_utf8:
+        return CloseCode::invalid_payload;
+    case CloseReason::too_big:
+        return CloseCode::too_big;
+    case CloseReason::internal:
+        return CloseCode::internal_error;
+    case CloseReason::overloaded:
+        return CloseCode::try_again_later;
+    case CloseReason::not_an_object:
+        return CloseCode::not_an_object;
+    case CloseReason::unauthorized:
+        return CloseCode::unauthorized;
+    case CloseReason::disconnected:
+        return CloseCode::disconnected;
+    case CloseReason::slow_consumer:
+        return CloseCode::slow_consumer;
+    case CloseReason::idle:
+        return CloseCode::idle;
+    case CloseReason::rate:
+        return CloseCode::rate_limited;
     }
     return CloseCode::internal_error;
 }
@@ -79,7 +93,8 @@ void Connection::on_readable() {
         return;
     }
     if (*got == 0) {
-        // The end without (or after) a Close: nothing more can be said to it that it would wait for.
+        // The end without (or after) a Close: nothing more can be said to it that it would wait
+        // for.
         die();
         return;
     }
@@ -116,9 +131,15 @@ void Connection::on_event(const MessageReader::Event& event, bool slack) {
         return; // messages and pings after our Close are dropped
     }
     switch (event.kind) {
-    case Kind::text: on_text(as_text(event.payload), slack); return;
-    case Kind::binary: close(CloseReason::binary, "this protocol has text frames only"); return;
-    case Kind::ping: answer_ping(event.payload); return;
+    case Kind::text:
+        on_text(as_text(event.payload), slack);
+        return;
+    case Kind::binary:
+        close(CloseReason::binary, "this protocol has text frames only");
+        return;
+    case Kind::ping:
+        answer_ping(event.payload);
+        return;
     case Kind::fault:
         // The peer's frames cannot be told apart any more: no Close of its own is waited for.
         begin_close(event.code, event.reason);
@@ -126,7 +147,8 @@ void Connection::on_event(const MessageReader::Event& event, bool slack) {
         return;
     case Kind::pong:
     case Kind::close:
-    case Kind::need_more: return;
+    case Kind::need_more:
+        return;
     }
 }
 
@@ -235,9 +257,9 @@ void Connection::begin_close(CloseCode code, std::string_view reason) {
     push_frame(Opcode::close, {payload.data(), size});
     state_ = State::closing;
     if (log::enabled(log::Level::debug))
-        log::debug("websocket_closed", {{"session", session_.id()},
-                                        {"code", static_cast<int>(code)},
-                                        {"reason", reason}});
+        log::debug(
+            "websocket_closed",
+            {{"session", session_.id()}, {"code", static_cast<int>(code)}, {"reason", reason}});
     if (!close_timer_) close_timer_ = std::make_unique<CloseTimer>(*this);
     shared_.sessions.reactor().timers().set(*close_timer_,
                                             shared_.sessions.options().close_timeout);

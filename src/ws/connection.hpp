@@ -51,8 +51,7 @@ class Connection final : public net::Owned,
     ~Connection() override;
 
     /// Sends the response head, opens the session, and takes what came behind the request.
-    void start(std::string_view response_head, session::IdentityRef identity,
-               std::string leftover);
+    void start(std::string_view response_head, session::IdentityRef identity, std::string leftover);
 
     // session::Outbound
     void send(LocalBytesRef bytes) override { out_.push(std::move(bytes)); }

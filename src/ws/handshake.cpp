@@ -2,9 +2,9 @@
 
 #include "deflate_offer.hpp"
 #include "header_list.hpp"
-#include <fanfare/ws/origin.hpp>
 
 #include <fanfare/base/bytes.hpp>
+#include <fanfare/ws/origin.hpp>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
-#include <fanfare/ws/origin.hpp>
-
 #include "header_list.hpp"
+
+#include <fanfare/ws/origin.hpp>
 
 #include <algorithm>
 #include <charconv>

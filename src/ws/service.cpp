@@ -76,9 +76,10 @@ void Service::handle(http::Exchange& exchange) {
     const auto& accept = std::get<UpgradeAccept>(decision);
     Connection::Agreed agreed;
     const auto chosen = std::find(shared.names.begin(), shared.names.end(), accept.subprotocol);
-    agreed.protocol = shared.protocols[chosen == shared.names.end()
-                                           ? 0
-                                           : static_cast<std::size_t>(chosen - shared.names.begin())];
+    agreed.protocol =
+        shared.protocols[chosen == shared.names.end()
+                             ? 0
+                             : static_cast<std::size_t>(chosen - shared.names.begin())];
     agreed.deflate_receive = accept.deflate_agreed;
     agreed.deflate_send = accept.deflate_send;
 

@@ -220,7 +220,7 @@ TEST_CASE("churn: clients of all kinds come, do anything and go; nothing is left
     std::vector<std::string> faults(threads);
     std::atomic<std::uint64_t> steps{0};
     {
-        std::vector<std::thread> running;
+        std::vector<std::jthread> running;
         for (std::size_t i = 0; i < threads; ++i)
             running.emplace_back([&, i] {
                 try {
@@ -231,7 +231,7 @@ TEST_CASE("churn: clients of all kinds come, do anything and go; nothing is left
                     faults[i] = error.what();
                 }
             });
-        for (std::thread& thread : running) thread.join();
+        for (std::jthread& thread : running) thread.join();
     }
     std::cout << "churn: " << steps << " steps, seed " << seed << ", "
               << gateway.metric("messages_published_total") << " published, "

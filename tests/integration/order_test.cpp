@@ -45,8 +45,8 @@ void read_all(SseClient& client, Seen& seen) {
 }
 
 template <class Client>
-std::thread reader(Client& client, Seen& seen) {
-    return std::thread{[&client, &seen] {
+std::jthread reader(Client& client, Seen& seen) {
+    return std::jthread{[&client, &seen] {
         try {
             read_all(client, seen);
         } catch (const std::exception& error) {
@@ -108,7 +108,7 @@ TEST_CASE("order: four publishers, subscribers of all kinds on all reactors, one
     REQUIRE(sockets.size() + streams.size() >= 20);
 
     std::vector<Seen> seen(sockets.size() + streams.size());
-    std::vector<std::thread> threads;
+    std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < sockets.size(); ++i) threads.push_back(reader(sockets[i], seen[i]));
     for (std::size_t i = 0; i < streams.size(); ++i)
         threads.push_back(reader(streams[i], seen[sockets.size() + i]));
@@ -116,7 +116,7 @@ TEST_CASE("order: four publishers, subscribers of all kinds on all reactors, one
     for (std::uint64_t i = 0; i < publishers; ++i)
         threads.emplace_back(publish_numbers, gateway.port(), std::cref(room), i * each,
                              std::ref(faults.at(i)));
-    for (std::thread& thread : threads) thread.join();
+    for (std::jthread& thread : threads) thread.join();
 
     for (const std::string& fault : faults) CHECK(fault.empty());
     for (const Seen& one : seen) {
@@ -189,7 +189,7 @@ TEST_CASE("idempotency: many keys from many connections, each once", "[integrati
     constexpr std::uint64_t keys = instrumented ? 60 : 300;
     // Four connections repeat the same keys at the same time, each from another end.
     std::array<std::vector<std::uint64_t>, 4> offsets;
-    std::vector<std::thread> threads;
+    std::vector<std::jthread> threads;
     for (std::size_t caller = 0; caller < offsets.size(); ++caller)
         threads.emplace_back([&gateway, &room, &mine = offsets.at(caller), caller] {
             HttpClient client{gateway.port()};
@@ -204,7 +204,7 @@ TEST_CASE("idempotency: many keys from many connections, each once", "[integrati
                 mine[k] = json_number(response.body, "offset").value_or(0);
             }
         });
-    for (std::thread& thread : threads) thread.join();
+    for (std::jthread& thread : threads) thread.join();
     for (const auto& mine : offsets) CHECK(mine == offsets.front());
     CHECK(std::set<std::uint64_t>(offsets.front().begin(), offsets.front().end()).size() == keys);
     CHECK(gateway.position(room).offset == keys);

@@ -1,6 +1,6 @@
 #pragma once
-// The rooms of a gateway without sockets: reactors that the test turns by hand, encoders whose bytes
-// can be read, and subscribers that follow a script and write down what they are given.
+// The rooms of a gateway without sockets: reactors that the test turns by hand, encoders whose
+// bytes can be read, and subscribers that follow a script and write down what they are given.
 
 #include "manual_clock.hpp"
 
@@ -24,8 +24,8 @@
 
 namespace fanfare::test {
 
-/// "<form> <room>#<offset> <data>" for a message, "<form> <room> +user" or "-user" for presence. The
-/// deflate form declines messages of less than 10 bytes, as the real one does with short ones.
+/// "<form> <room>#<offset> <data>" for a message, "<form> <room> +user" or "-user" for presence.
+/// The deflate form declines messages of less than 10 bytes, as the real one does with short ones.
 class TextEncoder final : public room::Encoder {
   public:
     TextEncoder(room::Form form, std::array<int, room::form_count>& calls)
@@ -141,10 +141,13 @@ class RoomsNode {
     void turn(std::size_t reactor) { reactors_[reactor].run_turn(); }
     /// Turns all reactors until nothing moves.
     void settle() {
-        double before = -1;
-        for (double now = mail(); now != before; now = mail()) {
-            before = now;
+        bool moved = true;
+        while (moved) {
+            const double before = metrics.sum("mailbox_entries_total");
             for (std::size_t i = 0; i < size(); ++i) turn(i);
+            moved = metrics.sum("mailbox_entries_total") != before;
+            for (std::size_t i = 0; i < size(); ++i)
+                moved = moved || reactors_[i].mailbox().backlog() != 0;
         }
     }
     void pass(std::chrono::milliseconds time) {
@@ -220,7 +223,6 @@ class RoomsNode {
         settle();
         return answer.value();
     }
-    [[nodiscard]] double mail() const { return metrics.sum("mailbox_entries_total"); }
 
     net::Reactors reactors_;
     std::vector<std::unique_ptr<room::Rooms>> rooms_;

@@ -19,15 +19,14 @@ SseClient::SseClient(std::uint16_t port, std::string_view target, std::string_vi
     while ((head = take_head(raw_)).empty())
         if (socket_.receive(raw_) == 0) throw std::runtime_error("no answer to the stream");
     status_ = std::atoi(head.c_str() + sizeof "HTTP/1.1");
-    if (status_ == 200 && head.find("Transfer-Encoding: chunked") == std::string::npos)
-        throw std::runtime_error("a stream that is not chunked");
+    chunked_ = head.find("Transfer-Encoding: chunked") != std::string::npos;
 }
 
 std::optional<SseEvent> SseClient::next(std::chrono::milliseconds wait) {
     const auto end = TestClock::now() + wait;
     timed_out_ = false;
     while (true) {
-        decode_chunks();
+        decode();
         while (true) {
             const std::size_t before = text_at_;
             if (auto event = take_event()) return event;
@@ -54,7 +53,11 @@ bool SseClient::read_more(std::chrono::milliseconds wait) {
     return got != 0;
 }
 
-void SseClient::decode_chunks() {
+void SseClient::decode() {
+    if (!chunked_) {
+        text_ += std::exchange(raw_, {});
+        return;
+    }
     std::size_t at = 0;
     while (true) {
         const std::size_t line = raw_.find("\r\n", at);

@@ -35,7 +35,7 @@ class SseClient {
 
   private:
     [[nodiscard]] bool read_more(std::chrono::milliseconds wait);
-    void decode_chunks();
+    void decode();
     [[nodiscard]] std::optional<SseEvent> take_event();
 
     TestSocket socket_;
@@ -47,6 +47,7 @@ class SseClient {
     std::uint64_t bytes_read_ = 0;
     std::size_t read_max_ = std::size_t{256} * 1024;
     int status_ = 0;
+    bool chunked_ = false;
     bool ended_ = false;
     bool timed_out_ = false;
 };

@@ -59,7 +59,7 @@ class Reactor {
     [[nodiscard]] std::span<std::byte> read_buffer() noexcept {
         return {read_buffer_.get(), read_bytes};
     }
-    static constexpr std::size_t read_bytes = 64 * 1024;
+    static constexpr std::size_t read_bytes = std::size_t{64} * 1024;
     static constexpr std::size_t read_slack = 64;
 
     /// The reactor whose thread this is; null elsewhere.

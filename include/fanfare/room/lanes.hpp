@@ -23,12 +23,21 @@ class Lanes {
     /// handle; 0 is no lane: the step runs at once.
     void run(net::Handle lane, Step step);
     /// Whether a step would have to wait.
-    [[nodiscard]] bool busy(net::Handle lane) const { return !lanes_.empty() && lanes_.contains(lane); }
+    [[nodiscard]] bool busy(net::Handle lane) const {
+        return !lanes_.empty() && lanes_.contains(lane);
+    }
     /// The step that returned false is over: the next ones run.
     void release(net::Handle lane);
 
   private:
-    boost::unordered_flat_map<net::Handle, std::deque<Step>> lanes_; // behind a step that waits
+    struct Lane {
+        std::deque<Step> steps; // behind the one that waits
+        bool running = false;   // a step is being called …
+        bool released = false;  // … and was released in the call
+    };
+    void go_on(net::Handle lane, Step step);
+
+    boost::unordered_flat_map<net::Handle, Lane> lanes_;
 };
 
 } // namespace fanfare::room

@@ -32,7 +32,7 @@ namespace fanfare::room {
 struct HistoryQuery {
     std::optional<Position> since; // messages after this offset; an epoch that is none fits any
     std::size_t limit = 100;
-    std::size_t bytes_max = 512 * 1024;
+    std::size_t bytes_max = std::size_t{512} * 1024;
     bool reverse = false; // newest first, from the end (or from `since` backwards)
 };
 struct HistoryResult {

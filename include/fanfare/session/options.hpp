@@ -13,9 +13,10 @@ struct Options {
     bool anonymous = false;                   // sessions without a token may act
     std::vector<std::string> allowed_origins; // "*": any; empty: the request's own host
     std::chrono::milliseconds heartbeat{30'000};
-    std::size_t message_bytes_max = 64 * 1024; // of a client's message
-    std::size_t send_queue_max = 1024 * 1024;  // bytes waiting for one client; above: 4408
-    std::size_t rooms_max = 128;               // subscriptions of one session
+    std::size_t message_bytes_max = std::size_t{64} * 1024; // of a client's message
+    std::size_t send_queue_max =
+        std::size_t{1024} * 1024; // bytes waiting for one client; above: 4408
+    std::size_t rooms_max = 128;  // subscriptions of one session
     std::size_t patterns_max = 8;
     std::size_t rate_messages = 100; // client messages per window; above: rate_limited
     std::chrono::milliseconds rate_window{1'000};
@@ -26,7 +27,7 @@ struct Options {
     std::size_t sse_rooms_max = 32;
     std::size_t history_limit_default = 100;
     std::size_t history_limit_max = 1'000;
-    std::size_t history_bytes_max = 512 * 1024; // of one reply; then "more": true
+    std::size_t history_bytes_max = std::size_t{512} * 1024; // of one reply; then "more": true
 };
 
 } // namespace fanfare::session

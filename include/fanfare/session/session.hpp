@@ -110,10 +110,11 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
   private:
     friend class Sessions;
     struct PendingJoin {
-        room::Subscription* subscription;
+        room::Subscription* subscription = nullptr;
         RequestId id;
         std::optional<RequestId> unsubscribe; // asked for while joining; answered after the join
         bool by_server = false;
+        bool replays = false; // `since` or `last` was given
     };
 
     void on_joined(room::Subscription& subscription, const room::JoinResult& result) override;
@@ -135,6 +136,8 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
     void destroy(room::Subscription& subscription);
     [[nodiscard]] bool wants_from_pattern(const room::Message& message);
     [[nodiscard]] PendingJoin* pending_join(const room::Subscription& subscription) noexcept;
+    /// As `find`, but null if the client has asked to leave the room again.
+    [[nodiscard]] room::Subscription* find_staying(std::string_view room) noexcept;
     void set_identity(IdentityRef identity);
     void schedule();
 

@@ -110,7 +110,7 @@ class Sessions final : public room::PublishClient {
     std::vector<Sessions*> all_;
     net::SlotMap<Session*> sessions_;
     net::SlotMap<PendingPublish> publishes_;
-    room::Lanes lanes_; // by session
+    room::Lanes lanes_;                                           // by session
     boost::unordered_flat_map<std::string_view, Session*> users_; // keys live in the identities
     std::unique_ptr<Drain> drain_;
     Gauge& websocket_sessions_;

@@ -1,5 +1,6 @@
 #pragma once
-// A WebSocket: frames in, messages to a client protocol, a queue out; ping, and the close handshake.
+// A WebSocket: frames in, messages to a client protocol, a queue out; ping, and the close
+// handshake.
 
 #include <fanfare/http/exchange.hpp>
 #include <fanfare/session/sessions.hpp>

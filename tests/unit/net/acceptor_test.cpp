@@ -45,12 +45,11 @@ TEST_CASE("listen address: host and port", "[net][acceptor]") {
 }
 
 TEST_CASE("listen address: everything else is refused", "[net][acceptor]") {
-    const std::string text =
-        GENERATE("", ":", "8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
-                 "127.0.0.1:+1", "127.0.0.1: 80", "127.0.0.1:80 ", "127.0.0.1:8o", "::1:80",
-                 "[::1]", "[::1]80", "[::1:80", "::1]:80", "example.com:80", "256.0.0.1:80",
-                 "1.2.3:80", "[]:80", "[*]:80", "[localhost]:80", "[127.0.0.1]:80", " :80",
-                 "[::1%lo]:80");
+    const std::string text = GENERATE(
+        "", ":", "8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
+        "127.0.0.1:+1", "127.0.0.1: 80", "127.0.0.1:80 ", "127.0.0.1:8o", "::1:80", "[::1]",
+        "[::1]80", "[::1:80", "::1]:80", "example.com:80", "256.0.0.1:80", "1.2.3:80", "[]:80",
+        "[*]:80", "[localhost]:80", "[127.0.0.1]:80", " :80", "[::1%lo]:80");
     CAPTURE(text);
     CHECK_FALSE(parse_listen_address(text).has_value());
 }
@@ -66,12 +65,11 @@ struct Accepted {
 struct Listener {
     explicit Listener(Admission& admission, unsigned index = 0)
         : reactor(index, clock, metrics),
-          acceptor(std::make_unique<Acceptor>(reactor, admission,
-                                              [this](int fd, Admission::Verdict verdict) {
-                                                  accepted.push_back(
-                                                      {test::Descriptor{fd}, verdict});
-                                                  if (when_accepted) when_accepted();
-                                              })) {}
+          acceptor(std::make_unique<Acceptor>(
+              reactor, admission, [this](int fd, Admission::Verdict verdict) {
+                  accepted.push_back({test::Descriptor{fd}, verdict});
+                  if (when_accepted) when_accepted();
+              })) {}
     [[nodiscard]] bool turn_until_accepted(std::size_t count) {
         for (int i = 0; i < 10'000 && accepted.size() < count; ++i) reactor.run_turn();
         return accepted.size() >= count;
@@ -191,7 +189,8 @@ TEST_CASE("acceptor: above the limit connections are shed, then closed without a
     ListenAddress address{"127.0.0.1", 0};
     REQUIRE_FALSE(listener.acceptor->listen(address));
     // Fill the slice between the limits without descriptors.
-    while (admission.enter() != Admission::Verdict::refuse) {}
+    while (admission.enter() != Admission::Verdict::refuse) {
+    }
     admission.leave();
     const auto shed = test::connect_to(address.port);
     REQUIRE(listener.turn_until_accepted(1));

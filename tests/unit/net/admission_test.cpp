@@ -39,9 +39,14 @@ Entered fill(Admission& admission) {
     Entered entered;
     while (true) {
         switch (admission.enter()) {
-        case Verdict::accept: ++entered.accepted; break;
-        case Verdict::shed: ++entered.shed; break;
-        case Verdict::refuse: return entered;
+        case Verdict::accept:
+            ++entered.accepted;
+            break;
+        case Verdict::shed:
+            ++entered.shed;
+            break;
+        case Verdict::refuse:
+            return entered;
         }
     }
 }

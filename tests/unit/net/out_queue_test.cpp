@@ -252,14 +252,22 @@ TEST_CASE("out queue: dropping at any time leaves the peer whole entries",
     world.pipe.room = 0;
     for (int step = 0; step < 300; ++step) {
         switch (random() % 5) {
-        case 0: world.queue.push(bytes("[xxxx]")); break;
+        case 0:
+            world.queue.push(bytes("[xxxx]"));
+            break;
         case 1:
             world.queue.push(opening("(yyy"));
             world.queue.push(bytes("zz)"));
             break;
-        case 2: world.queue.drop_unsent(); break;
-        case 3: world.pipe.drain(random() % 9); break;
-        default: world.turn(); break;
+        case 2:
+            world.queue.drop_unsent();
+            break;
+        case 3:
+            world.pipe.drain(random() % 9);
+            break;
+        default:
+            world.turn();
+            break;
         }
     }
     world.pipe.drain();

@@ -46,8 +46,8 @@ struct World {
         test::SocketPair pair = test::connected_pair(family);
         peer = std::move(pair.client);
         REQUIRE(admission.enter() == net::Admission::Verdict::accept);
-        auto transport = net::make_plain_transport(reactor, pair.server.release(), handler,
-                                                   &admission);
+        auto transport =
+            net::make_plain_transport(reactor, pair.server.release(), handler, &admission);
         REQUIRE(transport != nullptr);
         return transport;
     }

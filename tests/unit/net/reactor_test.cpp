@@ -141,7 +141,8 @@ TEST_CASE("reactor: ping-pong keeps order in both directions", "[net][reactor]")
     std::vector<int> ran;
     std::function<void(int)> hit = [&](int n) {
         ran.push_back(n);
-        if (n < 20) world[static_cast<std::size_t>((n + 1) % 2)].post(boxed([&hit, n] { hit(n + 1); }));
+        if (n < 20)
+            world[static_cast<std::size_t>((n + 1) % 2)].post(boxed([&hit, n] { hit(n + 1); }));
     };
     world[0].post(boxed([&] { hit(0); }));
     for (int i = 0; i < 20; ++i) world.settle();
@@ -284,12 +285,12 @@ struct Peer final : net::OutQueue::Owner, net::TransportHandler {
 
 } // namespace
 
-TEST_CASE("reactor: what a turn and its mail queued is flushed once at its end",
-          "[net][reactor]") {
+TEST_CASE("reactor: what a turn and its mail queued is flushed once at its end", "[net][reactor]") {
     World world{2};
     Peer peer{world[1]};
     world[0].post(boxed([&] {
-        for (int i = 0; i < 50; ++i) world[1].post([&peer] { peer.queue.push(LocalBytes::copy_of("x")); });
+        for (int i = 0; i < 50; ++i)
+            world[1].post([&peer] { peer.queue.push(LocalBytes::copy_of("x")); });
     }));
     world[0].run_turn();
     world[1].run_turn();
@@ -393,8 +394,7 @@ TEST_CASE("reactor: a sleeping one wakes for a post, a timer and a stop",
         auto back = there->get_future();
         reactors[0].post(boxed([&reactors, there] {
             reactors[1].post(boxed([&reactors, there] {
-                reactors[0].post(
-                    boxed([there] { there->set_value(Reactor::current()->index()); }));
+                reactors[0].post(boxed([there] { there->set_value(Reactor::current()->index()); }));
             }));
         }));
         REQUIRE(back.wait_for(bounded) == std::future_status::ready);

@@ -42,7 +42,7 @@ TEST_CASE("slot map: what was never given out is not found", "[net][slot_map]") 
     CHECK(map.find(0) == nullptr);
     const Handle only = map.insert(7);
     CHECK(map.find(0) == nullptr);
-    CHECK(map.find(only + 1) == nullptr);                // another slot
+    CHECK(map.find(only + 1) == nullptr);                 // another slot
     CHECK(map.find(only + (Handle{1} << 32)) == nullptr); // another generation
     CHECK(map.find(~Handle{0}) == nullptr);
 }

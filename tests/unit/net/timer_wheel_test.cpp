@@ -233,8 +233,12 @@ class Model {
     void act() {
         const std::size_t i = pick(timers_.size());
         switch (pick(4)) {
-        case 0: cancel(i); break;
-        default: set(i); break;
+        case 0:
+            cancel(i);
+            break;
+        default:
+            set(i);
+            break;
         }
     }
     void move_to(MonoMillis now) {

@@ -129,9 +129,7 @@ TEST_CASE("session: an anonymous session in rooms becomes a user's, presence fol
     Client other{world};
     client.open().subscribe("chat:1");
     other.open("u2").subscribe("chat:1");
-    const auto presence = [&] {
-        return other.run([](Session& s) { s.presence(1, "chat:1"); });
-    };
+    const auto presence = [&] { return other.run([](Session& s) { s.presence(1, "chat:1"); }); };
     CHECK(presence() == Lines{"presence 1 1 of 2"});
     CHECK(client.auth("u1") == Lines{"auth 6 u1"});
     CHECK(other.take() == Lines{"bytes +u1;"});
@@ -177,7 +175,7 @@ TEST_CASE("session: a token must come in time where one is needed", "[session][c
     world.pass(200ms);
     CHECK(silent.closed == CloseReason::unauthorized);
     CHECK(silent.detail == "no token came in time");
-    world.tokens.grants.closes = 4'000'000'000; // for the next one
+    world.tokens.grants.closes = 4'000'000'000;        // for the next one
     CHECK(prompt.closed == CloseReason::unauthorized); // its own token has expired
     Client good{world};
     good.open().auth("u1");
@@ -355,8 +353,9 @@ TEST_CASE("session: a publisher gets its own message, after its ok", "[session][
     client.open().subscribe("open:1");
     CHECK(client.publish("open:1", "7") == Lines{"published 4 open:1 @1", "open:1 1:7;"});
     // Without an id there is no ok.
-    CHECK(client.run([](Session& s) { s.publish({}, {"open:1", "8", {}, {}, false}); }) ==
-          Lines{"open:1 2:8;"});
+    CHECK(client.run([](Session& s) {
+        s.publish({}, {"open:1", "8", {}, {}, false});
+    }) == Lines{"open:1 2:8;"});
 }
 
 TEST_CASE("session: ephemeral messages are not echoed and not numbered", "[session][protocol-2]") {
@@ -426,8 +425,12 @@ TEST_CASE("session: what a key's verdict is answered with", "[session][idempoten
     SECTION("duplicate") {
         CHECK(answer(Verdict::duplicate, {first}) == Lines{"published 4 open:1 @17 duplicate"});
     }
-    SECTION("conflict") { CHECK(answer(Verdict::conflict) == Lines{"error 4 conflict"}); }
-    SECTION("full") { CHECK(answer(Verdict::full) == Lines{"error 4 unavailable"}); }
+    SECTION("conflict") {
+        CHECK(answer(Verdict::conflict) == Lines{"error 4 conflict"});
+    }
+    SECTION("full") {
+        CHECK(answer(Verdict::full) == Lines{"error 4 unavailable"});
+    }
     // Nothing of it is this publish's to finish, and the lane is free again.
     CHECK(world.keys.log.empty());
     CHECK(client.publish("open:1", "2").at(0) == "published 4 open:1 @1");
@@ -537,7 +540,8 @@ TEST_CASE("session: history keeps to its limits", "[session][protocol-2]") {
     CHECK(ask(1, true) == Lines{"history 1 4 more"});
 }
 
-TEST_CASE("session: a client that does not read gets no history piled up", "[session][close-4408]") {
+TEST_CASE("session: a client that does not read gets no history piled up",
+          "[session][close-4408]") {
     Options options = anonymous();
     options.send_queue_max = 1'000;
     World world{options};
@@ -546,14 +550,14 @@ TEST_CASE("session: a client that does not read gets no history piled up", "[ses
     world.publish("open:1", "1");
     client.pipe->room = 0;
     const auto fill = [&](std::size_t bytes) {
-        client.run([&](Session&) {
-            client.queue.push(LocalBytes::copy_of(std::string(bytes, '.')));
-        });
+        client.run(
+            [&](Session&) { client.queue.push(LocalBytes::copy_of(std::string(bytes, '.'))); });
     };
     SECTION("at the bound it is answered") {
         fill(1'000);
-        CHECK(client.run([](Session& s) { s.history(1, {"open:1", {}, {}, false}); }) ==
-              Lines{"history 1 1 end"});
+        CHECK(client.run([](Session& s) {
+            s.history(1, {"open:1", {}, {}, false});
+        }) == Lines{"history 1 1 end"});
     }
     SECTION("above it it is cut off") {
         fill(1'001);

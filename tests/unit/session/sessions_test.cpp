@@ -20,8 +20,7 @@ Options anonymous() {
 }
 
 struct Lasting : World {
-    explicit Lasting(unsigned count = 1, const Options& given = anonymous())
-        : World(given, count) {
+    explicit Lasting(unsigned count = 1, const Options& given = anonymous()) : World(given, count) {
         tokens.grants.closes = 4'000'000'000;
     }
 
