@@ -131,10 +131,7 @@ class StreamBatch final : public http::BodySink, public Batch {
             if (line_.size() > context_.options.item_bytes_max + 1 && !skipping_) {
                 skipping_ = true;
                 line_.clear();
-                fail_next({Code::too_large,
-                           "the line has more than " +
-                               std::to_string(context_.options.item_bytes_max) + " bytes",
-                           {}});
+                fail_too_large();
             }
             if (end == std::string_view::npos) break;
             piece.remove_prefix(end + 1);
@@ -143,6 +140,8 @@ class StreamBatch final : public http::BodySink, public Batch {
         throttle();
     }
 
+    void on_answer_taken() override { on_progress(); }
+
     void on_body_end() override {
         end_line();
         ended_ = true;
@@ -150,10 +149,19 @@ class StreamBatch final : public http::BodySink, public Batch {
     }
 
   private:
+    void fail_too_large() {
+        fail_next(
+            {Code::too_large,
+             "the line has more than " + std::to_string(context_.options.item_bytes_max) + " bytes",
+             {}});
+    }
+
     void end_line() {
         if (!line_.empty() && line_.back() == '\r') line_.pop_back();
         const bool blank = line_.find_first_not_of(" \t") == std::string::npos;
-        if (!blank && !skipping_) {
+        if (line_.size() > context_.options.item_bytes_max) {
+            fail_too_large(); // by the one byte that might have been its CR
+        } else if (!blank && !skipping_) {
             const std::size_t size = line_.size();
             line_.append(line_slack, '\0');
             publish(std::string_view{line_}.substr(0, size));

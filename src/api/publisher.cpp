@@ -134,6 +134,7 @@ void Publisher::on_verdict(net::Handle handle, room::IdempotencyLog::Verdict ver
         return;
     }
     const std::unique_ptr<Effect> effect = effects_.erase(handle);
+    effect->outcome.results.clear();
     if (verdict == Verdict::duplicate) {
         effect->outcome.results = results;
         for (room::PublishResult& result : effect->outcome.results) result.duplicate = true;

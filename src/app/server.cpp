@@ -195,10 +195,11 @@ void Server::report_reload(const Config& fresh) const {
 }
 
 void Server::give_back_memory() {
-    const auto now = static_cast<std::int64_t>(metrics_.sum("sessions"));
-    sessions_peak_ = std::max(sessions_peak_, now);
-    if (sessions_peak_ - now < 1'000) return;
-    sessions_peak_ = now;
+    // Connections, not sessions: a session ends before the memory of its connection is free.
+    const std::size_t now = admission_.open();
+    connections_peak_ = std::max(connections_peak_, now);
+    if (connections_peak_ - now < 1'000) return;
+    connections_peak_ = now;
     ::malloc_trim(0);
 }
 

@@ -13,7 +13,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -67,7 +66,7 @@ class Server {
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<net::ListenAddress> addresses_;
     std::vector<net::ListenAddress> operations_;
-    std::int64_t sessions_peak_ = 0;
+    std::size_t connections_peak_ = 0; // since memory was given back
 };
 
 } // namespace fanfare::app

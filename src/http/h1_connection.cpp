@@ -444,6 +444,7 @@ void H1Connection::fail() {
 void H1Connection::on_drained() {
     if (state_ == State::closing) finish_close();
     if (state_ == State::held) continue_later();
+    if (state_ == State::body && work_->sink) work_->sink->on_answer_taken();
 }
 
 // --- time and readiness ---
@@ -473,7 +474,8 @@ H1Connection::Timing H1Connection::wanted_timing() const noexcept {
     case State::head:
         return Timing::head;
     case State::body:
-        return work_->paused ? Timing::none : Timing::body;
+        // Paused for as long as it takes, but not for a peer that does not take its answer.
+        return work_->paused ? Timing::output : Timing::body;
     case State::discarding:
         return Timing::body;
     case State::waiting:

@@ -34,8 +34,8 @@ std::string Session::id() const {
     // Where the session is (reactor, slot) in front, so that it is found without a table, and 64
     // random bits behind, so that it cannot be guessed.
     std::array<std::byte, 12> bytes{};
-    const auto place = static_cast<std::uint32_t>((service_.reactor().index() << 24) |
-                                                  (static_cast<std::uint32_t>(handle_) & 0xffffff));
+    const auto place = static_cast<std::uint32_t>((service_.reactor().index() << 22) |
+                                                  (static_cast<std::uint32_t>(handle_) & 0x3fffff));
     std::memcpy(bytes.data(), &place, sizeof place);
     std::memcpy(bytes.data() + sizeof place, &secret_, sizeof secret_);
     return to_base64url(bytes);

@@ -92,8 +92,8 @@ Session* Sessions::find_id(std::string_view id) {
     std::uint64_t secret = 0;
     std::memcpy(&place, bytes->data(), sizeof place);
     std::memcpy(&secret, bytes->data() + sizeof place, sizeof secret);
-    if (place >> 24 != reactor().index()) return nullptr;
-    Session** const found = sessions_.at_slot(place & 0xffffff);
+    if (place >> 22 != reactor().index()) return nullptr;
+    Session** const found = sessions_.at_slot(place & 0x3fffff);
     return found != nullptr && (*found)->secret_ == secret ? *found : nullptr;
 }
 

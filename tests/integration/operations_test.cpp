@@ -169,10 +169,14 @@ TEST_CASE("drain: byes spread over the window, then 1001, then the end", "[integ
     const auto began = TestClock::now();
     std::jthread draining{[&] { gateway.drain(); }};
 
-    // Newcomers are told to come back elsewhere, or later.
+    // Newcomers are told to come back elsewhere, or later. (A connection that has sent nothing yet
+    // when the drain begins is idle, and closed without an answer.)
     CHECK(eventually([&] {
-        HttpClient probe{gateway.port()};
-        return probe.request("GET", "/ready").status == 503;
+        try {
+            return HttpClient{gateway.port()}.request("GET", "/ready").status == 503;
+        } catch (const ConnectionEnded&) {
+            return false;
+        }
     }));
     CHECK_THROWS_WITH(WsClient{gateway.port()}, Catch::Contains("HTTP/1.1 503"));
     SseClient turned_away{gateway.port(), "/sse?room=a"};
@@ -212,29 +216,29 @@ TEST_CASE("drain: backends go on publishing until the clients are gone", "[integ
     client.request(R"("op":"subscribe","room":"last")");
     gateway.publish("last", "1");
     std::jthread draining{[&] { gateway.drain(); }};
+    std::size_t cut = 0;
+    const auto publish = [&] {
+        while (true) try {
+                return gateway.publish("last", "1");
+            } catch (const ConnectionEnded&) { // idle, as seen by the drain's one look
+                ++cut;
+            }
+    };
     OffsetCheck offsets;
     std::size_t published = 0;
-    std::size_t cut = 0;
     bool bye = false;
     while (const auto message = client.next()) {
         if (json_string(*message, "op") == "message")
             offsets.take(json_number(*message, "offset").value());
         bye = bye || json_string(*message, "op") == "bye";
         if (bye) continue;
-        try {
-            CHECK(gateway.publish("last", "1") > offsets.last());
-            ++published;
-        } catch (const std::runtime_error&) {
-            // A connection that had not sent its request when the drain began was idle, and closed.
-            // Without a message there would be nothing to read next.
-            ++cut;
-            CHECK(gateway.publish("last", "1") > offsets.last());
-        }
+        CHECK(publish() == offsets.last() + 1);
+        ++published;
     }
     client.socket().close();
     draining.join();
     CHECK(bye);
-    CHECK(cut <= 1);
+    CHECK(cut <= Gateway::reactors);
     CHECK(published > 1);
     CHECK(offsets.fault() == "");
     CHECK(client.close_code() == 1001);

@@ -1,9 +1,10 @@
 // Resume under load: join, replay, live, without a hole or a duplicate, whatever the moment.
 //
-// How it was checked that these tests catch the classic bug (history is read first, the join comes
-// afterwards): see "checked" below each case's name. `since` is chosen at random within the kept
-// history, and often at or near the newest message, where a swapped join loses what is published
-// between the two steps.
+// That these tests see the classic bug (history is read first, the join comes afterwards) was
+// checked by hand, with src/room changed so: Room::join answers with its snapshot but does not
+// register the reactor's interest; LocalRooms::go_live posts that registration to the home reactor,
+// and calls make_live when it comes back. Both cases then fail within their first few tries, at the
+// first one on another reactor than the room's home ("hole: 1056 came after 1054").
 
 #include "gateway.hpp"
 #include "support/json_text.hpp"
@@ -80,9 +81,6 @@ void resume_once(WsClient& client, const std::string& room, const Gateway::Posit
 
 } // namespace
 
-// Checked by hand: with src/room changed so that the home reactor registers a subscriber only when
-// it has read the history to its end (LocalRooms::subscribe asks for the snapshot, go_live posts
-// the join), this case fails within the first dozens of tries, for both kinds of reactor.
 TEST_CASE("resume: since, while a publisher runs at full speed: no hole, no duplicate",
           "[integration][resume]") {
     Gateway gateway;
@@ -179,7 +177,6 @@ std::uint64_t read_stream(std::uint16_t port, const std::string& target,
 
 } // namespace
 
-// Checked by hand with the same change as above: fails too.
 TEST_CASE("resume: SSE, several rooms by one cursor under a running publisher",
           "[integration][resume][sse]") {
     GatewayOptions options;

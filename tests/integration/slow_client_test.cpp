@@ -185,7 +185,7 @@ TEST_CASE("slow link: many rooms resumed at once share one half of the queue",
     client.socket().send(requests);
     // Nothing is read before the gateway has answered all joins and handed out what it will.
     REQUIRE(eventually([&] { return gateway.metric("subscriptions") == count; }));
-    for (const std::string& room : rooms) gateway.publish(room, "1");
+    for (const std::string& room : rooms) gateway.publish(room, payload(16 * kib));
 
     std::vector<OffsetCheck> offsets(count);
     std::size_t complete = 0;

@@ -29,7 +29,7 @@ void HttpClient::send(std::string_view method, std::string_view target, std::str
 HttpResponse HttpClient::receive() {
     HttpResponse response;
     const auto more = [this] {
-        if (socket_.receive(in_) == 0) throw std::runtime_error("no complete HTTP response");
+        if (socket_.receive(in_) == 0) throw ConnectionEnded("no complete HTTP response");
     };
     while ((response.head = take_head(in_)).empty()) more();
     response.status = std::atoi(response.head.c_str() + sizeof "HTTP/1.1");

@@ -21,7 +21,7 @@ class HttpClient {
     /// Sends a request; `headers` are complete lines, each with its CRLF.
     void send(std::string_view method, std::string_view target, std::string_view body = {},
               std::string_view headers = {});
-    /// The next answer. Throws if the connection ends first.
+    /// The next answer. Throws ConnectionEnded if it does not come.
     [[nodiscard]] HttpResponse receive();
     HttpResponse request(std::string_view method, std::string_view target,
                          std::string_view body = {}, std::string_view headers = {}) {

@@ -16,9 +16,13 @@ using TestClock = std::chrono::steady_clock;
 /// machine under a sanitizer.
 inline constexpr std::chrono::seconds patience{60};
 
-/// The peer reset the connection: what it had sent before may be lost.
-struct ConnectionReset : std::runtime_error {
+/// The connection is gone, and something was still to come.
+struct ConnectionEnded : std::runtime_error {
     using std::runtime_error::runtime_error;
+};
+/// The peer reset it: what it had sent before may be lost.
+struct ConnectionReset : ConnectionEnded {
+    using ConnectionEnded::ConnectionEnded;
 };
 
 class TestSocket {

@@ -36,6 +36,9 @@ class BodySink {
     /// `piece` is valid during the call. Call exchange.pause_body() to stop the flow.
     virtual void on_body(std::string_view piece) = 0;
     virtual void on_body_end() = 0;
+    /// The peer has taken all that was written of the answer. Where a sink that has paused for the
+    /// sake of queued_bytes goes on; nothing else may come that would wake it.
+    virtual void on_answer_taken() {}
 };
 
 class Exchange {

@@ -162,14 +162,14 @@ TEST_CASE("publisher: another question under the same key has another fingerprin
         desk.answer(Verdict::conflict);
         return value;
     };
-    const PublishBody body{{"open:1"}, false, "1", "e", "k", false};
+    const PublishBody body{{"open:1"}, false, "1", "open:2", "k", false};
     const std::uint64_t asked = fingerprint(body);
     CHECK(fingerprint(body) == asked);
-    CHECK(fingerprint({{"open:2"}, false, "1", "e", "k", false}) != asked);
-    CHECK(fingerprint({{"open:1", "e"}, true, "1", {}, "k", false}) != asked);
-    CHECK(fingerprint({{"open:1"}, false, "2", "e", "k", false}) != asked);
+    CHECK(fingerprint({{"open:2"}, false, "1", "open:2", "k", false}) != asked);
+    CHECK(fingerprint({{"open:1", "open:2"}, true, "1", {}, "k", false}) != asked);
+    CHECK(fingerprint({{"open:1"}, false, "2", "open:2", "k", false}) != asked);
     CHECK(fingerprint({{"open:1"}, false, "1", "f", "k", false}) != asked);
-    CHECK(fingerprint({{"open:1"}, false, "1", "e", "k", true}) != asked);
+    CHECK(fingerprint({{"open:1"}, false, "1", "open:2", "k", true}) != asked);
 }
 
 TEST_CASE("publisher: in a lane nobody overtakes a key", "[api][idempotency]") {
