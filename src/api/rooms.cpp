@@ -107,9 +107,11 @@ void room_history(Api::Context& context, http::Exchange& exchange) {
     if (http::query_value(text, "since")) {
         const auto since = query_number(text, "since", 0);
         if (!since) return refuse(exchange, "since", "`since` must be an offset, an integer ≥ 0");
-        // Without an epoch the offset is taken as one of the present life.
         Epoch epoch;
-        if (const auto given = http::query_value(text, "epoch")) epoch = Epoch::parse(*given);
+        if (const auto given = http::query_value(text, "epoch"))
+            epoch = Epoch::parse(*given);
+        else
+            query.any_epoch = true;
         query.since = Position{epoch, *since};
     }
     const std::string reverse = http::query_value(text, "reverse").value_or("false");

@@ -18,6 +18,13 @@ unsigned reactor_count(const Config& config) {
     return std::clamp(std::thread::hardware_concurrency(), 1U, 256U);
 }
 
+/// Descriptors that are not a client's: each reactor has its poll sets, mailbox and timer, and two
+/// for each address it listens on; the rest is for files and logs.
+std::size_t own_descriptors(const Config& config) {
+    return 64 + reactor_count(config) * (6 + 2 * config.listen.size()) +
+           2 * config.ops_listen.size();
+}
+
 std::vector<net::ListenAddress> parse_addresses(const std::vector<std::string>& texts) {
     std::vector<net::ListenAddress> addresses;
     for (const std::string& text : texts) {
@@ -39,11 +46,26 @@ std::vector<auth::ApiKeyOptions> keys_in_both(const Config& before, const Config
     return keys;
 }
 
+/// What needs a restart stays as it was, everywhere, and the next reload tells again.
+void keep_fixed(const Config& running, Config& fresh) {
+    fresh.node_name = running.node_name;
+    fresh.listen = running.listen;
+    fresh.ops_listen = running.ops_listen;
+    fresh.reactors = running.reactors;
+    fresh.max_connections = running.max_connections;
+    fresh.tls = running.tls;
+    fresh.api.body_bytes_max = running.api.body_bytes_max;
+    fresh.session.node = running.session.node;
+    fresh.session.deflate_min = running.session.deflate_min;
+    fresh.room.rooms_max = running.room.rooms_max;
+    fresh.idempotency = running.idempotency;
+}
+
 } // namespace
 
 Server::Server(Config config)
     : config_(std::move(config)),
-      admission_(config_.max_connections), process_{metrics_, admission_},
+      admission_(config_.max_connections, own_descriptors(config_)), process_{metrics_, admission_},
       reactors_(reactor_count(config_), system_clock(), metrics_),
       idempotency_(stores::make_memory_idempotency(reactors_, config_.idempotency)) {
     register_metrics();
@@ -153,6 +175,8 @@ void Server::reload(const std::function<Config()>& load) {
         log::error("reload_failed", {{"error", error.what()}});
         return;
     }
+    report_reload(*fresh);
+    keep_fixed(config_, *fresh);
     const auto settings = std::make_shared<const Settings>(settings_of(*fresh));
     // A key that was taken away must not be good on one reactor when a new one is good on another:
     // first only those count that are in both, everywhere, then the new ones.
@@ -160,22 +184,15 @@ void Server::reload(const std::function<Config()>& load) {
     on_all([both](Worker& worker) { worker.use_keys(both); });
     on_all([settings](Worker& worker) { worker.apply(*settings); });
     log::configure(fresh->log);
-    report_reload(*fresh);
-    // What cannot be changed stays as it was, so that the next reload tells again.
-    fresh->listen = config_.listen;
-    fresh->ops_listen = config_.ops_listen;
-    fresh->reactors = config_.reactors;
-    fresh->max_connections = config_.max_connections;
-    fresh->node_name = config_.node_name;
-    fresh->idempotency = config_.idempotency;
     config_ = std::move(*fresh);
 }
 
 void Server::report_reload(const Config& fresh) const {
-    constexpr std::array<std::string_view, 9> fixed{
+    constexpr std::array<std::string_view, 10> fixed{
         "node.name",       "server.listen", "server.ops_listen",
         "server.reactors", "server.tls",    "server.max_connections",
-        "idempotency",     "rooms_max",     "clients.deflate_min"};
+        "idempotency",     "rooms_max",     "clients.deflate_min",
+        "api.max_body"};
     std::string changed;
     std::string kept;
     for (const std::string& key : changed_keys(config_, fresh)) {

@@ -17,7 +17,7 @@ void Authority::authenticate(std::string token, Done done) {
         return;
     }
     if (log::enabled(log::Level::debug))
-        log::debug("token refused", {{"cause", identity.error().message()}});
+        log::debug("token_refused", {{"cause", identity.error().message()}});
     done(nullptr, {Code::unauthorized, "the token is not valid", {}});
 }
 

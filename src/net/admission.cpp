@@ -6,13 +6,11 @@
 
 namespace fanfare::net {
 
-Admission::Admission(std::size_t max) {
+Admission::Admission(std::size_t max, std::size_t own) {
     rlimit limit{};
     std::size_t descriptors = std::numeric_limits<std::size_t>::max();
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         descriptors = static_cast<std::size_t>(limit.rlim_cur);
-    // What the process needs besides clients: listeners, event and epoll descriptors, files, logs.
-    constexpr std::size_t own = 128;
     const std::size_t usable = descriptors > 2 * own ? descriptors - own : descriptors / 2;
     // A slice above the soft limit serves the refusals.
     const std::size_t slice = std::min<std::size_t>(512, usable / 8 + 1);

@@ -217,7 +217,7 @@ HistoryResult Room::history(const HistoryQuery& query) {
         return fits;
     };
     if (history_.empty()) return result;
-    const bool foreign = query.since && !query.since->epoch.none() && query.since->epoch != epoch_;
+    const bool foreign = query.since && !query.any_epoch && query.since->epoch != epoch_;
     if (query.reverse) {
         std::uint64_t from = offset_;
         if (query.since && !foreign && query.since->offset <= offset_)

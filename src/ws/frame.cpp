@@ -83,9 +83,8 @@ const boost::system::error_category& error_category() noexcept {
 CloseCode close_code_for(errc fault) noexcept {
     switch (fault) {
     case errc::message_too_large:
-        return CloseCode::too_big;
     case errc::too_many_fragments:
-        return CloseCode::policy_violation;
+        return CloseCode::too_big;
     case errc::not_utf8:
     case errc::bad_deflate:
     case errc::close_reason_not_utf8:

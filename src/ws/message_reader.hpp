@@ -23,7 +23,7 @@ namespace fanfare::ws {
 struct ReaderLimits {
     /// Bytes of a message, announced, collected or inflated. Above: 1009, before it is buffered.
     std::size_t message_bytes_max = std::size_t{64} * 1024;
-    /// Frames of one message. Above: 1008. Empty fragments cost no memory, but are work that no
+    /// Frames of one message. Above: 1009. Empty fragments cost no memory, but are work that no
     /// message limit counts; a message of message_bytes_max in single bytes still passes.
     std::uint32_t fragments_max = 128 * 1024;
 };

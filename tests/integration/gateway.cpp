@@ -139,8 +139,8 @@ bool eventually(const std::function<bool()>& holds) {
 
 // --- Publisher ---
 
-Publisher::Publisher(std::uint16_t port, std::vector<std::string> rooms, std::size_t depth)
-    : rooms_(std::move(rooms)), depth_(depth), newest_(rooms_.size()), thread_([this, port] {
+Publisher::Publisher(std::uint16_t port, std::vector<std::string> rooms, double rate_max)
+    : rooms_(std::move(rooms)), rate_max_(rate_max), newest_(rooms_.size()), thread_([this, port] {
           try {
               run(port);
           } catch (const std::exception& error) {
@@ -168,12 +168,17 @@ void Publisher::run(std::uint16_t port) {
                     R"({"room":")" + room + R"(","data":)" + std::to_string(++sent) + '}',
                     Gateway::api_key_line);
     };
-    while (sent < depth_) send();
+    const std::uint64_t in_flight = rate_max_ == 0 ? 8 : 1;
+    while (sent < in_flight) send();
     for (std::uint64_t received = 0; received < sent; ++received) {
         const HttpResponse response = client.receive();
         if (response.status != 200) throw std::runtime_error(response.body);
         newest_[received % rooms_.size()] = json_number(response.body, "offset").value();
         ++published_;
+        if (rate_max_ != 0)
+            std::this_thread::sleep_until(
+                began_ + std::chrono::duration_cast<TestClock::duration>(
+                             std::chrono::duration<double>(static_cast<double>(sent) / rate_max_)));
         if (!stopping_) send();
     }
 }

@@ -85,11 +85,11 @@ class Gateway {
 /// Polls until it holds. False: not within `patience`.
 [[nodiscard]] bool eventually(const std::function<bool()>& holds);
 
-/// Publishes as fast as answers come, in a thread of its own, until it is stopped: numbered data
-/// into its rooms in turn, `depth` requests in flight.
+/// Publishes in a thread of its own until it is stopped: numbered data into its rooms in turn, as
+/// fast as answers come with 8 requests in flight, or `rate_max` a second.
 class Publisher {
   public:
-    Publisher(std::uint16_t port, std::vector<std::string> rooms, std::size_t depth = 8);
+    Publisher(std::uint16_t port, std::vector<std::string> rooms, double rate_max = 0);
     ~Publisher();
 
     /// No more; returns when all answers are there. Throws what went wrong.
@@ -104,7 +104,7 @@ class Publisher {
     void run(std::uint16_t port);
 
     std::vector<std::string> rooms_;
-    std::size_t depth_;
+    double rate_max_;
     std::vector<std::atomic<std::uint64_t>> newest_;
     std::atomic<std::uint64_t> published_{0};
     std::atomic<bool> stopping_{false};

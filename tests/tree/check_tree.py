@@ -120,6 +120,8 @@ class Tree:
             folder = parts[1]
         elif parts[:2] in (("include", "fanfare"), ("tests", "unit")) and len(parts) > 3:
             folder = parts[2]
+        elif parts[:2] == ("tests", "integration"):
+            folder = "app"  # they start the gateway as the program does
         if folder and folder not in self.arrows:
             self.fault(name, 1, f"folder {folder} has no fanfare_module line in CMakeLists.txt")
         for include in includes(text):
@@ -160,6 +162,8 @@ class Tree:
             places += [self.root / "src" / folder, self.root / "tests"]
         elif name.startswith("tests/fuzz/"):  # a parser is often private
             places += [self.root / "src" / used for used in self.arrows] + [self.root / "tests"]
+        elif name.startswith("tests/integration/"):
+            places += [self.root / "src" / folder, self.root / "tests"]
         elif top == "tests":
             places.append(self.root / "tests")
         for place in places:

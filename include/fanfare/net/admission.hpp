@@ -16,7 +16,8 @@ class Admission {
     enum class Verdict : std::uint8_t { accept, shed, refuse };
 
     /// `max`: connections served at once; 0 derives it from the descriptor limit.
-    explicit Admission(std::size_t max);
+    /// `own`: descriptors that the process needs for itself.
+    explicit Admission(std::size_t max, std::size_t own = 128);
 
     [[nodiscard]] Verdict enter() noexcept; // counts, unless refused
     void leave() noexcept { open_.fetch_sub(1, std::memory_order_relaxed); }

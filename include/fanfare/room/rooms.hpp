@@ -30,7 +30,8 @@ class Reactor;
 namespace fanfare::room {
 
 struct HistoryQuery {
-    std::optional<Position> since; // messages after this offset; an epoch that is none fits any
+    std::optional<Position> since; // messages after this offset
+    bool any_epoch = false;        // `since` counts in the room's present life
     std::size_t limit = 100;
     std::size_t bytes_max = std::size_t{512} * 1024;
     bool reverse = false; // newest first, from the end (or from `since` backwards)

@@ -64,7 +64,6 @@ enum class CloseCode : std::uint16_t {
     unsupported_data = 1003,
     no_status = 1005, // never on the wire: stands for an empty close payload (RFC 6455 §7.1.5)
     invalid_payload = 1007,
-    policy_violation = 1008,
     too_big = 1009,
     internal_error = 1011,
     try_again_later = 1013,
@@ -90,15 +89,13 @@ struct CloseCodeRow {
     ClientReaction reaction;
 };
 /// The one table of close codes that clients of this gateway see.
-inline constexpr std::array<CloseCodeRow, 15> close_codes{{
+inline constexpr std::array<CloseCodeRow, 14> close_codes{{
     {CloseCode::normal, "normal", "done", ClientReaction::stay_away},
     {CloseCode::going_away, "going_away", "this node drains", ClientReaction::reconnect},
     {CloseCode::protocol_error, "protocol_error", "not RFC 6455", ClientReaction::stay_away},
     {CloseCode::unsupported_data, "unsupported_data", "binary frame on a text protocol",
      ClientReaction::stay_away},
     {CloseCode::invalid_payload, "invalid_payload", "bad UTF-8 or bad compressed data",
-     ClientReaction::stay_away},
-    {CloseCode::policy_violation, "policy_violation", "abuse of the connection",
      ClientReaction::stay_away},
     {CloseCode::too_big, "too_big", "message too big", ClientReaction::stay_away},
     {CloseCode::internal_error, "internal_error", "our fault", ClientReaction::reconnect},
@@ -114,7 +111,7 @@ inline constexpr std::array<CloseCodeRow, 15> close_codes{{
 }};
 /// The row of a code, or nullptr for a code that we do not send. Static storage.
 [[nodiscard]] const CloseCodeRow* find_close_code(CloseCode code) noexcept;
-/// The close code that answers a fault of the peer: 1002, 1007, 1008 or 1009.
+/// The close code that answers a fault of the peer: 1002, 1007 or 1009.
 [[nodiscard]] CloseCode close_code_for(errc fault) noexcept;
 /// May this number stand in a Close frame? RFC 6455 §7.4 and the IANA registry up to 1014.
 [[nodiscard]] constexpr bool is_valid_close_code(std::uint16_t code) noexcept {

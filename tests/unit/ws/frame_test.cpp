@@ -263,5 +263,5 @@ TEST_CASE("ws errors: every fault has words that fit a close frame", "[ws]") {
     CHECK(close_code_for(errc::message_too_large) == CloseCode::too_big);
     CHECK(close_code_for(errc::not_utf8) == CloseCode::invalid_payload);
     CHECK(close_code_for(errc::bad_deflate) == CloseCode::invalid_payload);
-    CHECK(close_code_for(errc::too_many_fragments) == CloseCode::policy_violation);
+    CHECK(close_code_for(errc::too_many_fragments) == CloseCode::too_big);
 }

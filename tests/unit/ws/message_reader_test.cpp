@@ -193,7 +193,7 @@ TEST_CASE("ws reader: fragments of a message are counted", "[ws][limits]") {
     feed.limits.fragments_max = 3;
     CHECK(feed(text_begin("") + more("") + last("")) == Events{"text:"});
     CHECK(feed(text_begin("") + more("") + more("")).empty());
-    CHECK(feed(more("")) == Events{"fault:1008:too many fragments"});
+    CHECK(feed(more("")) == Events{"fault:1009:too many fragments"});
 }
 
 TEST_CASE("ws reader: text fails at the impossible byte", "[ws][rfc6455-8.1]") {
