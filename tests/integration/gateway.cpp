@@ -10,6 +10,7 @@
 
 #include <cstdlib>
 #include <random>
+#include <stdexcept>
 
 namespace fanfare::test {
 namespace {
@@ -93,10 +94,12 @@ std::string Gateway::room_on(unsigned reactor, std::string_view prefix) const {
 }
 
 WsClient Gateway::ws_on(unsigned reactor, const WsOptions& options) const {
-    while (true) {
+    // The kernel spreads connections at random: a thousand on one of few reactors is a fault.
+    for (int tries = 0; tries < 1'000; ++tries) {
         WsClient client{port_, options};
         if (client.reactor() == reactor) return client;
     }
+    throw std::runtime_error("no connection came to the reactor that was asked for");
 }
 
 std::string Gateway::token(std::string_view user) const {

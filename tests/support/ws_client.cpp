@@ -69,7 +69,11 @@ std::string client_frame(std::string_view payload, unsigned head) {
 unsigned reactor_of_session(std::string_view id) {
     const auto bytes = from_base64url(id);
     if (!bytes || bytes->size() < 4) throw std::runtime_error("not a session id");
-    return static_cast<unsigned char>((*bytes)[3]); // the place is little-endian, reactor on top
+    // The place is little-endian: 22 bits of slot, the reactor on top.
+    const auto byte = [&](std::size_t i) {
+        return static_cast<unsigned>(static_cast<unsigned char>((*bytes)[i]));
+    };
+    return (byte(3) << 8 | byte(2)) >> 6;
 }
 
 WsClient::WsClient(std::uint16_t port, const WsOptions& options)
