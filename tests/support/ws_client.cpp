@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 namespace fanfare::test {
@@ -69,11 +70,9 @@ std::string client_frame(std::string_view payload, unsigned head) {
 unsigned reactor_of_session(std::string_view id) {
     const auto bytes = from_base64url(id);
     if (!bytes || bytes->size() < 4) throw std::runtime_error("not a session id");
-    // The place is little-endian: 22 bits of slot, the reactor on top.
-    const auto byte = [&](std::size_t i) {
-        return static_cast<unsigned>(static_cast<unsigned char>((*bytes)[i]));
-    };
-    return (byte(3) << 8 | byte(2)) >> 6;
+    std::uint32_t place = 0; // as session/session.cpp makes it
+    std::memcpy(&place, bytes->data(), sizeof place);
+    return place >> 22;
 }
 
 WsClient::WsClient(std::uint16_t port, const WsOptions& options)
