@@ -173,7 +173,7 @@ void Connection::handle_text(std::string_view text, bool slack) {
         text = std::string_view{shared_.padded}.substr(0, text.size());
     }
     protocol_.on_text(session_, text);
-    if (shared_.padded.capacity() > 1024 * 1024) std::string{}.swap(shared_.padded);
+    if (shared_.padded.capacity() > std::size_t{1024} * 1024) std::string{}.swap(shared_.padded);
 }
 
 void Connection::answer_ping(ByteView payload) {
@@ -195,7 +195,7 @@ void Connection::push_frame(Opcode opcode, std::string_view payload) {
     frame.resize(header);
     frame.append(payload);
     out_.push(LocalBytes::copy_of(frame));
-    if (frame.capacity() > 1024 * 1024) std::string{}.swap(frame);
+    if (frame.capacity() > std::size_t{1024} * 1024) std::string{}.swap(frame);
 }
 
 void Connection::send_text(std::string_view text) {
