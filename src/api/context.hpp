@@ -1,6 +1,7 @@
 #pragma once
 // What the handlers of one reactor share.
 
+#include "metrics_stream.hpp"
 #include "publish_body.hpp"
 #include "publisher.hpp"
 
@@ -23,13 +24,14 @@ struct Api::Context {
     Options options;
     PublishParser parser;
     Publisher publisher;
+    MetricsStreams metrics_streams;
 
     Context(session::Sessions& owner, room::IdempotencyLog& idempotency,
             std::shared_ptr<const auth::ApiKeys> accepted, Metrics& process_metrics,
             Status process_status, const Options& limits)
         : sessions(owner), keys(std::move(accepted)), metrics(process_metrics),
-          status(std::move(process_status)), options(limits),
-          publisher(owner.rooms(), idempotency) {}
+          status(std::move(process_status)), options(limits), publisher(owner.rooms(), idempotency),
+          metrics_streams(owner.reactor(), process_metrics, status) {}
 
     /// The key of a request, if it has the scope; else answers 401 or 403 and returns null.
     const auth::ApiKeyOptions* require(http::Exchange& exchange, auth::Scope scope);

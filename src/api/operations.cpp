@@ -1,4 +1,4 @@
-// GET /health, /ready, /metrics.
+// GET /health, /ready, /metrics, /metrics/stream.
 
 #include "context.hpp"
 
@@ -49,12 +49,16 @@ void ready(Api::Context& context, http::Exchange& exchange, bool open) {
     exchange.respond(response);
 }
 
+/// Answers 403 and returns false to those who may not see metrics.
+bool allow_metrics(const Api::Context& context, http::Exchange& exchange, bool open) {
+    if (may_see(context, exchange, open)) return true;
+    exchange.respond(
+        http::problem(Code::forbidden, "metrics are for this machine, or a key with scope `read`"));
+    return false;
+}
+
 void metrics(const Api::Context& context, http::Exchange& exchange, bool open) {
-    if (!may_see(context, exchange, open)) {
-        exchange.respond(http::problem(Code::forbidden,
-                                       "metrics are for this machine, or a key with scope `read`"));
-        return;
-    }
+    if (!allow_metrics(context, exchange, open)) return;
     http::Response response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     response.body = context.metrics.text();
@@ -74,6 +78,9 @@ void add_operation_routes(Api::Context& context, http::Router& router, bool open
     add("/ready", [&context, open](http::Exchange& exchange) { ready(context, exchange, open); });
     add("/metrics",
         [&context, open](http::Exchange& exchange) { metrics(context, exchange, open); });
+    add("/metrics/stream", [&context, open](http::Exchange& exchange) {
+        if (allow_metrics(context, exchange, open)) context.metrics_streams.open(exchange);
+    });
 }
 
 } // namespace fanfare::api

@@ -17,6 +17,7 @@ struct Arguments {
     TokenCommand token;
     bool test_key = false;
     PublishCommand publish;
+    TopCommand top;
 };
 
 struct Commands {
@@ -25,6 +26,7 @@ struct Commands {
     CLI::App* token = nullptr;
     CLI::App* apikey_new = nullptr;
     CLI::App* publish = nullptr;
+    CLI::App* top = nullptr;
     CLI::App* version = nullptr;
 };
 
@@ -56,6 +58,13 @@ void add_publish_options(CLI::App& command, PublishCommand& publish) {
     command.add_flag("--ephemeral", publish.ephemeral, "Not numbered and not kept");
 }
 
+void add_top_options(CLI::App& command, TopCommand& top) {
+    command.add_option("--url", top.url, "The gateway, or its ops_listen")->capture_default_str();
+    command.add_option("--key", top.key, "API key with scope read; else FANFARE_API_KEY");
+    command.add_option("--interval", top.interval, "Time between views")->capture_default_str();
+    command.add_flag("--once", top.once, "Print one view and end");
+}
+
 Commands add_commands(CLI::App& app, Arguments& arguments) {
     app.description("Fanfare, a push gateway. Without a command: serve.");
     app.require_subcommand(0, 1);
@@ -76,6 +85,8 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
     commands.apikey_new->add_flag("--test", arguments.test_key, "Begin it with sk_test_");
     commands.publish = app.add_subcommand("publish", "Publish one message");
     add_publish_options(*commands.publish, arguments.publish);
+    commands.top = app.add_subcommand("top", "Watch a running gateway");
+    add_top_options(*commands.top, arguments.top);
     commands.version = app.add_subcommand("version", "Print the version");
     return commands;
 }
@@ -89,7 +100,7 @@ int run(const Commands& commands, Arguments& arguments, Terminal& terminal) {
     const bool serve =
         commands.serve->parsed() ||
         !(commands.check->parsed() || commands.token->parsed() || commands.apikey_new->parsed() ||
-          commands.publish->parsed() || commands.version->parsed());
+          commands.publish->parsed() || commands.top->parsed() || commands.version->parsed());
     if (arguments.version || commands.version->parsed()) return run_version(terminal);
     if (serve) return run_serve(arguments.config, terminal);
     if (commands.token->parsed()) {
@@ -106,6 +117,7 @@ int run(const Commands& commands, Arguments& arguments, Terminal& terminal) {
         return run_check_config(arguments.check, terminal);
     }
     if (commands.apikey_new->parsed()) return run_apikey_new(arguments.test_key, terminal);
+    if (commands.top->parsed()) return run_top(arguments.top, terminal);
     return run_publish(arguments.publish, terminal);
 }
 

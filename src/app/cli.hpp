@@ -64,6 +64,15 @@ int run_publish(const PublishCommand& command, Terminal& terminal);
 /// Body of `POST /api/v1/publish`. `data` is JSON.
 [[nodiscard]] std::string publish_body(const PublishCommand& command);
 
+struct TopCommand {
+    std::string url = "http://127.0.0.1:8080";
+    std::string key; // empty: FANFARE_API_KEY, or none
+    std::string interval = "2s";
+    bool once = false; // one view as plain text, then the end
+};
+/// Shows a gateway's metrics until `q` or a signal; one view if stdout is not a terminal.
+int run_top(const TopCommand& command, Terminal& terminal);
+
 int run_version(Terminal& terminal);
 
 } // namespace fanfare::app

@@ -1,6 +1,7 @@
 #include "server.hpp"
 
 #include <fanfare/base/log.hpp>
+#include <fanfare/base/process_metrics.hpp>
 #include <fanfare/stores/stores.hpp>
 
 #include <fmt/core.h>
@@ -100,16 +101,13 @@ void Server::register_metrics() {
     };
     metrics_.gauge_from("build_info", "Constant 1, labelled with the version.", [] { return 1.0; },
                         {{"version", FANFARE_VERSION}});
-    gauge("connections", "Open client connections of any kind.",
-          [this] { return static_cast<double>(admission_.open()); });
     gauge("connections_max", "Connections above which newcomers are sent away.",
           [this] { return static_cast<double>(admission_.soft_limit()); });
     gauge("reactors", "Event loops.", [this] { return static_cast<double>(reactors_.size()); });
-    gauge("log_lines_dropped", "Log lines lost because the log could not be written in time.",
-          [] { return static_cast<double>(log::dropped()); });
-    const double started = static_cast<double>(system_clock().wall()) / 1000.0;
-    gauge("start_time_seconds", "When the process started, in Unix seconds.",
-          [started] { return started; });
+    metrics_.counter_from("log_lines_dropped_total",
+                          "Log lines lost because the log could not be written in time.",
+                          [] { return static_cast<double>(log::dropped()); });
+    register_process_metrics(metrics_);
     gauge("mailbox_backlog", "Commands waiting for reactors.", [this] {
         std::size_t sum = 0;
         for (std::size_t i = 0; i < reactors_.size(); ++i) sum += reactors_[i].mailbox().backlog();

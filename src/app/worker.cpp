@@ -121,8 +121,12 @@ bool Worker::gate(http::Exchange& exchange) {
     }
     // Backends may finish their work while clients are sent away.
     if (!exchange.shed() && head.path != "/ws") return false;
-    http::Response response = http::problem(
-        Code::unavailable, draining ? "the gateway is shutting down" : "too many connections");
+    const char* const why = draining ? "the gateway is shutting down" : "too many connections";
+    if (head.path == "/ws") {
+        websockets_.turn_away(exchange, why);
+        return true;
+    }
+    http::Response response = http::problem(Code::unavailable, why);
     response.close = true;
     exchange.respond(response);
     return true;

@@ -11,6 +11,11 @@ namespace {
 class SystemClock final : public Clock {
   public:
     MonoMillis mono() const noexcept override { return millis(std::chrono::steady_clock::now()); }
+    MonoMicros mono_micros() const noexcept override {
+        return std::chrono::duration_cast<std::chrono::microseconds>(
+                   std::chrono::steady_clock::now().time_since_epoch())
+            .count();
+    }
     WallMillis wall() const noexcept override { return millis(std::chrono::system_clock::now()); }
 
   private:

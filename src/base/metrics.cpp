@@ -18,6 +18,8 @@ enum class Kind : std::uint8_t { counter, gauge, histogram };
 // line would make each count on one core a cache miss on the other.
 template <class Instrument>
 struct alignas(64) Cell {
+    Cell() = default;
+    explicit Cell(const Histogram::Bounds& bounds) : instrument(bounds) {}
     Instrument instrument;
 };
 // Deques, because references to cells live as long as the registry.
@@ -28,6 +30,7 @@ using Cells = std::deque<Cell<Instrument>>;
 struct Series {
     Cells<Counter> counters;
     Cells<Gauge> gauges;
+    Cells<Gauge> maxima;
     Cells<Histogram> histograms;
     std::vector<std::function<double()>> readers;
 };
@@ -42,7 +45,9 @@ double counter_value(const Series& series) {
     // Summed as integers: cells are exact, doubles are so up to 2^53 only.
     std::uint64_t total = 0;
     for (const auto& cell : series.counters) total += cell.instrument.value();
-    return static_cast<double>(total);
+    double value = static_cast<double>(total);
+    for (const auto& read : series.readers) value += read();
+    return value;
 }
 
 double gauge_value(const Series& series) {
@@ -50,18 +55,20 @@ double gauge_value(const Series& series) {
     for (const auto& cell : series.gauges) total += cell.instrument.value();
     double value = static_cast<double>(total);
     for (const auto& read : series.readers) value += read();
-    return value;
+    std::int64_t largest = 0;
+    for (const auto& cell : series.maxima) largest = std::max(largest, cell.instrument.value());
+    return value + static_cast<double>(largest);
 }
 
 prometheus::ClientMetric::Histogram histogram_value(const Series& series) {
     prometheus::ClientMetric::Histogram out;
     // The count is the sum of the buckets read here, not a counter of its own: otherwise a scrape
     // between two stores could show a bucket above the count.
-    for (std::size_t i = 0; i <= Histogram::bounds.size(); ++i) {
+    const Histogram::Bounds& bounds = series.histograms.front().instrument.bounds();
+    for (std::size_t i = 0; i <= bounds.size(); ++i) {
         for (const auto& cell : series.histograms) out.sample_count += cell.instrument.count(i);
         // The serializer writes the last bucket, +Inf, from the count.
-        if (i < Histogram::bounds.size())
-            out.bucket.push_back({out.sample_count, Histogram::bounds[i]});
+        if (i < bounds.size()) out.bucket.push_back({out.sample_count, bounds[i]});
     }
     for (const auto& cell : series.histograms) out.sample_sum += cell.instrument.sum();
     return out;
@@ -119,11 +126,12 @@ bool is_name(std::string_view text) {
 
 } // namespace
 
-void Histogram::observe(double seconds) noexcept {
-    const auto bucket = std::ranges::lower_bound(bounds, seconds) - bounds.begin();
+void Histogram::observe(double value, std::uint64_t n) noexcept {
+    const auto bucket = std::ranges::lower_bound(*bounds_, value) - bounds_->begin();
     auto& count = counts_[static_cast<std::size_t>(bucket)];
-    count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    sum_.store(sum_.load(std::memory_order_relaxed) + seconds, std::memory_order_relaxed);
+    count.store(count.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    sum_.store(sum_.load(std::memory_order_relaxed) + value * static_cast<double>(n),
+               std::memory_order_relaxed);
 }
 
 struct Metrics::Impl {
@@ -137,7 +145,8 @@ struct Metrics::Impl {
         FANFARE_ASSERT(is_name(name));
         // The conventions that dashboards and recording rules rely on.
         FANFARE_ASSERT(name.ends_with("_total") == (kind == Kind::counter));
-        FANFARE_ASSERT(kind != Kind::histogram || name.ends_with("_seconds"));
+        FANFARE_ASSERT(kind != Kind::histogram || name.ends_with("_seconds") ||
+                       name.ends_with("_entries"));
         std::ranges::sort(labels);
         for (const auto& [label, value] : labels) FANFARE_ASSERT(is_name(label) && label != "le");
         auto found = families.find(name);
@@ -165,10 +174,18 @@ Gauge& Metrics::gauge(std::string_view name, std::string_view help, Labels label
         .instrument;
 }
 
+Gauge& Metrics::gauge_max(std::string_view name, std::string_view help, Labels labels) {
+    const std::lock_guard lock{impl_->mutex};
+    return impl_->series(Kind::gauge, name, help, std::move(labels))
+        .maxima.emplace_back()
+        .instrument;
+}
+
 Histogram& Metrics::histogram(std::string_view name, std::string_view help, Labels labels) {
     const std::lock_guard lock{impl_->mutex};
     return impl_->series(Kind::histogram, name, help, std::move(labels))
-        .histograms.emplace_back()
+        .histograms
+        .emplace_back(name.ends_with("_entries") ? Histogram::entries : Histogram::seconds)
         .instrument;
 }
 
@@ -177,6 +194,13 @@ void Metrics::gauge_from(std::string_view name, std::string_view help, std::func
     FANFARE_ASSERT(read != nullptr);
     const std::lock_guard lock{impl_->mutex};
     impl_->series(Kind::gauge, name, help, std::move(labels)).readers.push_back(std::move(read));
+}
+
+void Metrics::counter_from(std::string_view name, std::string_view help,
+                           std::function<double()> read, Labels labels) {
+    FANFARE_ASSERT(read != nullptr);
+    const std::lock_guard lock{impl_->mutex};
+    impl_->series(Kind::counter, name, help, std::move(labels)).readers.push_back(std::move(read));
 }
 
 std::string Metrics::text() const {
@@ -204,6 +228,18 @@ double Metrics::sum(std::string_view name) const {
     for (const auto& [labels, series] : found->second.series)
         total += plain_value(found->second.kind, series);
     return total;
+}
+
+CounterFamily::CounterFamily(Metrics& metrics, std::string_view name, std::string_view help,
+                             std::string_view label)
+    : metrics_(metrics), name_(name), help_(help), label_(label) {}
+
+Counter& CounterFamily::operator[](std::string_view value) {
+    for (const auto& [known, counter] : cells_)
+        if (known == value) return *counter;
+    Counter& fresh = metrics_.counter(name_, help_, {{label_, std::string{value}}});
+    cells_.emplace_back(value, &fresh);
+    return fresh;
 }
 
 } // namespace fanfare

@@ -215,6 +215,7 @@ std::size_t H1Connection::take_head(std::string_view input) {
 std::size_t H1Connection::begin_exchange(std::string_view input) {
     Work& work = *work_;
     const std::size_t head_bytes = work.request.bytes;
+    work.began = reactor_.now_micros();
     const std::string_view rest = input.substr(head_bytes);
     rest_ = rest;
     if (!admit()) return 0;

@@ -146,6 +146,8 @@ void H1Connection::send_answer(const Response& response, bool close) {
     work.answer = Work::Answer::complete;
     close_after_ = close;
     server_->router.count(work.match.route_index, response.status);
+    server_->router.time(work.match.route_index,
+                         static_cast<double>(reactor_.clock().mono_micros() - work.began) / 1e6);
     if (log::enabled(log::Level::debug)) [[unlikely]]
         log::debug("http_request", {{"method", method_name(work.request.head.method)},
                                     {"route", work.match.route != nullptr

@@ -52,6 +52,7 @@ struct Router::Counts {
         Counter* counter;
     };
     std::vector<std::vector<Cell>> by_route; // the last one: no_route
+    std::vector<Histogram*> times;           // by route; null: not observed yet
 };
 
 Router::Router(Metrics& metrics) : metrics_(metrics), counts_(std::make_unique<Counts>()) {}
@@ -220,6 +221,19 @@ void Router::count(std::size_t route_index, int status) {
          {"status", std::to_string(status)}});
     cells.push_back({status, &counter});
     counter.add();
+}
+
+void Router::time(std::size_t route_index, double seconds) {
+    if (route_index >= routes_.size()) return;
+    auto& times = counts_->times;
+    if (times.size() != routes_.size()) times.resize(routes_.size());
+    Histogram*& histogram = times[route_index];
+    if (histogram == nullptr)
+        histogram = &metrics_.histogram(
+            "http_request_seconds", "From an HTTP request's head to its answer, by route.",
+            {{"route", routes_[route_index]->pattern},
+             {"method", std::string{method_name(routes_[route_index]->method)}}});
+    histogram->observe(seconds);
 }
 
 } // namespace fanfare::http

@@ -46,7 +46,8 @@ Server::State::State(net::Reactor& reactor_, Router& router_, net::Admission& ad
     : reactor(reactor_), router(router_), admission(admission_),
       continue_bytes(LocalBytes::copy_of(continue_head)), id_prefix(random_text(10) + "-"),
       options(options_),
-      open(reactor_.metrics().gauge("http_connections", "Open HTTP connections.")) {}
+      open(reactor_.metrics().gauge("connections", "Open connections by what they speak.",
+                                    {{"transport", "http"}})) {}
 
 std::unique_ptr<Work> Server::State::lend_work() {
     if (spare_work.empty()) return std::make_unique<Work>();

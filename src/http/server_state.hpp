@@ -49,6 +49,7 @@ struct Work {
     net::Handle handle = 0; // of the exchange, once asked for
     Answer answer = Answer::none;
     int streamed_status = 0;
+    MonoMicros began = 0;        // when its head had been read
     bool paused = false;         // the sink wants no more for now
     bool continue_sent = false;  // "100 Continue"
     bool chunked_answer = false; // a streamed answer in chunks

@@ -13,11 +13,21 @@ constexpr std::size_t pieces_max = 64;
 } // namespace
 
 OutQueue::~OutQueue() {
+    clear();
     reactor_.unmark_dirty(*this);
 }
 
+void OutQueue::recount(std::size_t waited) noexcept {
+    const std::size_t waits = waiting();
+    if (waits != waited)
+        reactor_.instruments().waiting_bytes.add(static_cast<std::int64_t>(waits) -
+                                                 static_cast<std::int64_t>(waited));
+}
+
 void OutQueue::push(LocalBytesRef bytes) {
+    const std::size_t waited = waiting();
     queued_ += bytes->size();
+    if (blocked_) recount(waited);
     if (!first_) {
         first_ = std::move(bytes);
         first_sent_ = 0;
@@ -60,22 +70,27 @@ void OutQueue::drop_unsent() {
         clear();
         return;
     }
+    const std::size_t waited = waiting();
     queued_ = first_->size() - first_sent_;
     LocalBytesRef second;
     if (first_->open_ended() && more_) second = more_->front();
     more_.reset();
-    if (!second) return;
-    queued_ += second->size();
-    more_ = std::make_unique<std::deque<LocalBytesRef>>();
-    more_->push_back(std::move(second));
+    if (second) {
+        queued_ += second->size();
+        more_ = std::make_unique<std::deque<LocalBytesRef>>();
+        more_->push_back(std::move(second));
+    }
+    recount(waited);
 }
 
 void OutQueue::clear() {
+    const std::size_t waited = waiting();
     first_.reset();
     more_.reset();
     first_sent_ = 0;
     first_completes_ = false;
     queued_ = 0;
+    recount(waited);
 }
 
 void OutQueue::flush() {
@@ -84,6 +99,8 @@ void OutQueue::flush() {
         return;
     }
     const bool had = static_cast<bool>(first_);
+    const std::size_t waited = waiting();
+    reactor_.instruments().queue_high_water.saw(queued_);
     while (first_) {
         std::array<iovec, pieces_max> pieces; // NOLINT: filled below
         std::size_t count = 0;
@@ -102,6 +119,7 @@ void OutQueue::flush() {
         const Result<std::size_t> sent = transport_->write({pieces.data(), count});
         if (!sent) {
             if (sent.error() != boost::asio::error::would_block) {
+                recount(waited);
                 clear();
                 blocked_ = false;
                 owner_.on_write_failed(sent.error());
@@ -118,6 +136,7 @@ void OutQueue::flush() {
         blocked_ = blocked;
         transport_->want_writable(blocked);
     }
+    recount(waited);
     if (had && !blocked) owner_.on_drained();
 }
 

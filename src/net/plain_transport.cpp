@@ -45,7 +45,9 @@ class PlainTransport final : public Transport, PollHandler {
     Result<std::size_t> read(std::span<std::byte> to) override {
         const ssize_t n = ::recv(fd_, to.data(), to.size(), 0);
         if (n < 0) return last_error();
-        return static_cast<std::size_t>(n);
+        const auto bytes = static_cast<std::size_t>(n);
+        reactor_.instruments().bytes_in.add(bytes);
+        return bytes;
     }
 
     Result<std::size_t> write(std::span<const iovec> pieces) override {
@@ -59,7 +61,9 @@ class PlainTransport final : public Transport, PollHandler {
             n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
         }
         if (n < 0) return last_error();
-        return static_cast<std::size_t>(n);
+        const auto bytes = static_cast<std::size_t>(n);
+        reactor_.instruments().bytes_out.add(bytes);
+        return bytes;
     }
 
     void want_readable(bool on) override { want(EPOLLIN | EPOLLRDHUP, on); }

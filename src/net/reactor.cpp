@@ -40,11 +40,11 @@ struct Reactor::Asio {
 Reactor::Reactor(unsigned index, const Clock& clock, Metrics& metrics)
     : index_(index), clock_(clock), metrics_(metrics),
       context_(std::make_unique<boost::asio::io_context>(1)),
-      read_buffer_(std::make_unique<std::byte[]>(read_bytes + read_slack)), now_(clock.mono()),
-      timers_(now_), wake_(std::make_unique<Wake>(*this)), asio_(std::make_unique<Asio>(*this)),
+      read_buffer_(std::make_unique<std::byte[]>(read_bytes + read_slack)),
+      now_micros_(clock.mono_micros()), timers_(now()), wake_(std::make_unique<Wake>(*this)),
+      asio_(std::make_unique<Asio>(*this)),
       turns_(metrics.counter("reactor_turns_total", "Turns of the event loops.")),
-      mail_(metrics.counter("mailbox_entries_total", "Commands run from mailboxes.")),
-      mail_batches_(metrics.counter("mailbox_batches_total", "Times a mailbox had commands.")) {}
+      instruments_(metrics) {}
 
 Reactor::~Reactor() {
     destroy_owned();
@@ -119,6 +119,8 @@ void Reactor::flush_dirty() {
         queue->dirty_slot_ = 0;
         queue->flush();
     }
+    if (!instruments_.publish_latency.empty())
+        instruments_.publish_latency.written(clock_.mono_micros());
     dirty_.clear();
     if (dirty_.capacity() > 65'536) dirty_.shrink_to_fit();
 }
@@ -142,16 +144,21 @@ void Reactor::arm_tick() {
     const std::int64_t wait = timers_.next_in(now, sleep_ms_max);
     if (tick_due_ != 0 && tick_due_ <= now + wait) return;
     tick_due_ = now + wait;
+    const MonoMicros due = clock_.mono_micros() + wait * 1'000;
     // Cancels a wait for a later time; that handler is told so and changes nothing.
     asio_->tick.expires_after(std::chrono::milliseconds{wait});
-    asio_->tick.async_wait([this](const error_code& why) {
-        if (!why) tick_due_ = 0;
+    asio_->tick.async_wait([this, due](const error_code& why) {
+        if (why) return;
+        tick_due_ = 0;
+        const MonoMicros late = std::max<MonoMicros>(clock_.mono_micros() - due, 0);
+        instruments_.lag_seconds.observe(static_cast<double>(late) / 1e6);
     });
 }
 
 void Reactor::begin_turn() {
-    now_ = clock_.mono();
-    timers_.tell(now_);
+    now_micros_ = clock_.mono_micros();
+    if (turn_began_ == 0) turn_began_ = now_micros_;
+    timers_.tell(now());
 }
 
 bool Reactor::end_turn() {
@@ -163,8 +170,7 @@ bool Reactor::end_turn() {
         if (outboxes_.size() > index_ && outboxes_[index_].second) send_chunk(index_);
         const std::size_t run = mailbox_.drain();
         if (run != 0) {
-            mail_.add(run);
-            mail_batches_.add();
+            instruments_.mailbox_batch_entries.observe(static_cast<double>(run));
             worked = true;
         }
         flush_dirty();
@@ -182,13 +188,16 @@ bool Reactor::end_turn() {
         if (doomed_.capacity() > 4'096) doomed_.shrink_to_fit();
         worked = true;
     }
+    instruments_.queue_high_water.tick(now());
+    const MonoMicros took = clock_.mono_micros() - std::exchange(turn_began_, 0);
+    instruments_.turn_seconds.observe(static_cast<double>(took) / 1e6);
     return worked;
 }
 
 void Reactor::run_turn() {
     Reactor* const before = std::exchange(current_reactor, this);
     begin_turn();
-    timers_.advance(now_);
+    timers_.advance(now());
     arm_poll_set();
     context_->restart();
     context_->poll();
@@ -209,7 +218,7 @@ void Reactor::run() {
         }
         begin_turn();
         context_->poll();
-        timers_.advance(now_);
+        timers_.advance(now());
         worked = end_turn();
     }
     current_reactor = nullptr;

@@ -116,10 +116,11 @@ std::string response_head(const std::string& cors, std::string_view request_id, 
 
 SseService::Shared::Shared(session::Sessions& owner)
     : sessions(owner),
-      streams(owner.reactor().metrics().counter("sse_streams_total", "SSE streams by outcome.",
-                                                {{"outcome", "opened"}})),
-      refused(owner.reactor().metrics().counter("sse_streams_total", "SSE streams by outcome.",
-                                                {{"outcome", "refused"}})) {
+      streams(owner.reactor().metrics(), "sse_streams_total", "SSE streams by outcome.", "outcome"),
+      connections(owner.reactor().metrics().gauge(
+          "connections", "Open connections by what they speak.", {{"transport", "sse"}})) {
+    for (const std::string_view outcome : {"opened", "turned_away", "unauthorized", "forbidden"})
+        static_cast<void>(streams[outcome]);
     std::string chunk;
     append_chunk(chunk, ":\n\n");
     heartbeat = LocalBytes::copy_of(chunk);
@@ -134,7 +135,7 @@ void SseService::open(http::Exchange& exchange) {
     const session::Options& options = shared.sessions.options();
     const std::string cors = cors_headers(head, options);
     const auto refuse = [&shared, cors](http::Exchange& to, int status, const Error& error) {
-        shared.refused.add();
+        shared.streams[code_name(error.code)].add();
         http::Response response = http::problem(error);
         if (status != response.status) response = http::problem(status, error);
         response.headers += cors;
@@ -179,7 +180,7 @@ void SseService::open(http::Exchange& exchange) {
             to.respond(response);
             return;
         }
-        shared.streams.add();
+        shared.streams["opened"].add();
         http::Detached detached = to.detach();
         const std::string head_bytes = response_head(cors, request_id, detached.chunked);
         auto stream = std::make_unique<SseStream>(shared, std::move(detached), request);
@@ -228,6 +229,7 @@ void SseService::acknowledge(http::Exchange& exchange) {
 }
 
 void SseService::turn_away(http::Exchange& exchange) {
+    shared_->streams["turned_away"].add();
     http::Response response;
     response.content_type = "text/event-stream";
     response.body = "retry: ";

@@ -55,11 +55,13 @@ SseStream::SseStream(SseService::Shared& shared, http::Detached detached, Reques
       session_(shared.sessions, *this, out_, *this, form_for(request_.rooms.size()), false) {
     transport_->set_handler(*this);
     out_.attach(transport_.get());
+    shared_.connections.add(1);
 }
 
 SseStream::~SseStream() {
     session_.end();
     out_.attach(nullptr);
+    shared_.connections.add(-1);
 }
 
 void SseStream::start(std::string_view response_head, session::IdentityRef identity) {

@@ -31,8 +31,8 @@ struct SseService::Shared {
     session::Sessions& sessions;
     LocalBytesRef heartbeat; // one comment for all streams
     std::string scratch;
-    Counter& streams;
-    Counter& refused;
+    CounterFamily streams; // by outcome: opened, turned_away, or the error's code
+    Gauge& connections;
 };
 
 class SseStream final : public net::Owned,

@@ -75,10 +75,9 @@ void Rooms::publish(DraftRef message, const PublishReply& reply) {
         refusal.code = Code::unavailable;
         refusal.detail = "the room's reactor is overloaded";
     }
-    if (refusal.code != Code::ok)
-        answer(reply, refusal);
-    else
-        broker_->publish(std::move(message), reply);
+    if (refusal.code != Code::ok) return answer(reply, refusal);
+    message->set_received(reactor_.now_micros());
+    broker_->publish(std::move(message), reply);
 }
 
 void Rooms::subscribe(Subscription& subscription, Subscriber& subscriber, std::string_view room,

@@ -229,9 +229,11 @@ void LocalRooms::go_live(Subscription& subscription) {
 void LocalRooms::deliver(const Message& message, net::Handle local_room, bool patterns) {
     Delivery delivery{message, rooms_.encoders(), ++serial_};
     LocalRoom** const found = local_room != 0 ? handles_.find(local_room) : nullptr;
+    std::size_t deliveries = 0;
     if (found != nullptr) {
         LocalRoom& room = **found;
         ++room.references;
+        deliveries = room.live;
         // From the end: a subscriber that leaves in the call is replaced by one already served.
         for (std::uint32_t i = room.live; i-- > 0;) {
             if (i >= 8) __builtin_prefetch(room.entries[i - 8].subscriber);
@@ -240,7 +242,9 @@ void LocalRooms::deliver(const Message& message, net::Handle local_room, bool pa
         }
         release(room);
     }
-    if (patterns) deliver_patterns(delivery);
+    if (patterns) deliveries += deliver_patterns(delivery);
+    if (message.received() != 0)
+        rooms_.reactor().instruments().publish_latency.note(message.received(), deliveries);
 }
 
 void LocalRooms::announce(const PresenceNote& note, net::Handle local_room) {
@@ -323,7 +327,7 @@ void LocalRooms::unsubscribe_pattern(Subscriber& subscriber, std::string_view te
     patterns_.erase(at);
 }
 
-void LocalRooms::deliver_patterns(Delivery& delivery) {
+std::size_t LocalRooms::deliver_patterns(Delivery& delivery) {
     matched_.clear();
     for (const auto& [text, pattern] : patterns_)
         if (glob_match(text, delivery.message().room()))
@@ -333,6 +337,7 @@ void LocalRooms::deliver_patterns(Delivery& delivery) {
     std::sort(matched_.begin(), matched_.end());
     matched_.erase(std::unique(matched_.begin(), matched_.end()), matched_.end());
     for (Subscriber* const subscriber : matched_) subscriber->on_message(delivery, nullptr);
+    return matched_.size();
 }
 
 } // namespace fanfare::room

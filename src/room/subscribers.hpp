@@ -83,7 +83,8 @@ class LocalRooms {
     LocalRoom& find_or_create(std::string_view room);
     void release(LocalRoom& room);
     void post_leave(const LocalRoom& room, Form form, std::string_view user);
-    void deliver_patterns(Delivery& delivery);
+    /// Returns how many subscribers it was shown to.
+    std::size_t deliver_patterns(Delivery& delivery);
 
     Rooms& rooms_;
     boost::unordered_flat_map<RoomKey, std::unique_ptr<LocalRoom>, RoomKeyHash> table_;

@@ -67,11 +67,13 @@ Connection::Connection(Service::Shared& shared, std::unique_ptr<net::Transport> 
                agreed.deflate_send ? room::Form::ws_json_deflate : room::Form::ws_json, true) {
     transport_->set_handler(*this);
     out_.attach(transport_.get());
+    shared_.connections.add(1);
 }
 
 Connection::~Connection() {
     session_.end();
     out_.attach(nullptr);
+    shared_.connections.add(-1);
 }
 
 void Connection::start(std::string_view response_head, session::IdentityRef identity,

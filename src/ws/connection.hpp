@@ -32,8 +32,8 @@ struct Service::Shared {
     std::string padded; // a message copied to get slack behind it
     std::string frame;  // a reply being framed
     Counter& bytes_in;
-    Counter& handshakes_ok;
-    Counter& handshakes_refused;
+    CounterFamily handshakes; // by outcome: accepted, or the error's code
+    Gauge& connections;
 };
 
 class Connection final : public net::Owned,

@@ -28,12 +28,13 @@ Service::Shared::Shared(session::Sessions& owner, std::vector<TextProtocol*> spo
     : sessions(owner), protocols(std::move(spoken)),
       bytes_in(owner.reactor().metrics().counter("websocket_bytes_in_total",
                                                  "Bytes read from WebSocket clients.")),
-      handshakes_ok(owner.reactor().metrics().counter("websocket_handshakes_total",
-                                                      "WebSocket handshakes by outcome.",
-                                                      {{"outcome", "accepted"}})),
-      handshakes_refused(owner.reactor().metrics().counter("websocket_handshakes_total",
-                                                           "WebSocket handshakes by outcome.",
-                                                           {{"outcome", "refused"}})) {
+      handshakes(owner.reactor().metrics(), "websocket_handshakes_total",
+                 "WebSocket handshakes by outcome.", "outcome"),
+      connections(owner.reactor().metrics().gauge(
+          "connections", "Open connections by what they speak.", {{"transport", "websocket"}})) {
+    // Those that every gateway sees are there from the start: a rate needs a first value.
+    for (const std::string_view outcome : {"accepted", "unauthorized", "forbidden"})
+        static_cast<void>(handshakes[outcome]);
     for (const TextProtocol* protocol : protocols) names.push_back(protocol->name());
     std::string empty_ping(server_header_bytes_max, '\0');
     empty_ping.resize(write_header(empty_ping.data(), Opcode::ping, false, 0));
@@ -65,7 +66,7 @@ void Service::handle(http::Exchange& exchange) {
     options.allowed_origins = shared.sessions.options().allowed_origins;
     const auto decision = check_upgrade(request, options);
     if (const auto* refusal = std::get_if<UpgradeRefusal>(&decision)) {
-        shared.handshakes_refused.add();
+        shared.handshakes[code_name(refusal->code)].add();
         http::Response response =
             http::problem(refusal->status, refusal->code, std::string{refusal->detail});
         for (const auto& [name, value] : refusal->headers)
@@ -85,7 +86,7 @@ void Service::handle(http::Exchange& exchange) {
 
     const auto upgrade = [&shared, agreed, head_bytes = response_head(accept)](
                              http::Exchange& open, session::IdentityRef identity) {
-        shared.handshakes_ok.add();
+        shared.handshakes["accepted"].add();
         http::Detached detached = open.detach();
         auto connection =
             std::make_unique<Connection>(shared, std::move(detached.transport), agreed);
@@ -110,11 +111,18 @@ void Service::handle(http::Exchange& exchange) {
                 upgrade(*open, identity);
                 return;
             }
-            shared.handshakes_refused.add();
+            shared.handshakes[code_name(error.code)].add();
             http::Response response = http::problem(error);
             response.headers += "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n";
             open->respond(response);
         });
+}
+
+void Service::turn_away(http::Exchange& exchange, std::string_view why) {
+    shared_->handshakes[code_name(Code::unavailable)].add();
+    http::Response response = http::problem(Code::unavailable, std::string{why});
+    response.close = true;
+    exchange.respond(response);
 }
 
 } // namespace fanfare::ws

@@ -143,9 +143,9 @@ class RoomsNode {
     void settle() {
         bool moved = true;
         while (moved) {
-            const double before = metrics.sum("mailbox_entries_total");
+            const double before = metrics.sum("mailbox_batch_entries");
             for (std::size_t i = 0; i < size(); ++i) turn(i);
-            moved = metrics.sum("mailbox_entries_total") != before;
+            moved = metrics.sum("mailbox_batch_entries") != before;
             for (std::size_t i = 0; i < size(); ++i)
                 moved = moved || reactors_[i].mailbox().backlog() != 0;
         }

@@ -41,7 +41,8 @@ class Api {
 
     /// /api/v1 and, with `demo_page`, `/`.
     void add_routes(http::Router& router);
-    /// /health, /ready, /metrics. `open`: on the operators' own listener, where all may ask.
+    /// /health, /ready, /metrics, /metrics/stream. `open`: on the operators' own listener, where
+    /// all may ask.
     void add_operations(http::Router& router, bool open);
     /// From now on these keys count. On the API's reactor.
     void reload(std::shared_ptr<const auth::ApiKeys> keys, const Options& options);

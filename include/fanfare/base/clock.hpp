@@ -9,6 +9,8 @@ namespace fanfare {
 
 /// Milliseconds since an arbitrary start; never goes back. For timeouts and ages.
 using MonoMillis = std::int64_t;
+/// The same clock in microseconds, for latencies.
+using MonoMicros = std::int64_t;
 /// Milliseconds since 1970-01-01 UTC. For what people and tokens see.
 using WallMillis = std::int64_t;
 
@@ -16,6 +18,7 @@ class Clock {
   public:
     virtual ~Clock() = default;
     [[nodiscard]] virtual MonoMillis mono() const noexcept = 0;
+    [[nodiscard]] virtual MonoMicros mono_micros() const noexcept { return mono() * 1'000; }
     [[nodiscard]] virtual WallMillis wall() const noexcept = 0;
 };
 

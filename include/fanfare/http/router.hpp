@@ -65,6 +65,8 @@ class Router {
     [[nodiscard]] Match match(const RequestHead& head) const;
     /// Counts an answer in `fanfare_http_requests_total{route,method,status}`.
     void count(std::size_t route_index, int status);
+    /// Observes `fanfare_http_request_seconds{route}`: from the request's head to its answer.
+    void time(std::size_t route_index, double seconds);
 
   private:
     static constexpr std::size_t methods = static_cast<std::size_t>(Method::other) + 1;

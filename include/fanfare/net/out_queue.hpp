@@ -58,6 +58,9 @@ class OutQueue {
     friend class Reactor;
     void consume(std::size_t sent);
     void pop_front();
+    /// Bytes that a slow peer makes wait, as the reactor's gauge counts them.
+    [[nodiscard]] std::size_t waiting() const noexcept { return blocked_ ? queued_ : 0; }
+    void recount(std::size_t waited) noexcept;
 
     Reactor& reactor_;
     Owner& owner_;

@@ -8,6 +8,7 @@
 
 #include <fanfare/base/clock.hpp>
 #include <fanfare/base/metrics.hpp>
+#include <fanfare/net/instruments.hpp>
 #include <fanfare/net/mailbox.hpp>
 #include <fanfare/net/out_queue.hpp>
 #include <fanfare/net/poll_set.hpp>
@@ -53,7 +54,10 @@ class Reactor {
     [[nodiscard]] Metrics& metrics() noexcept { return metrics_; }
     [[nodiscard]] Mailbox& mailbox() noexcept { return mailbox_; }
     /// Monotonic time at the start of the turn.
-    [[nodiscard]] MonoMillis now() const noexcept { return now_; }
+    [[nodiscard]] MonoMillis now() const noexcept { return now_micros_ / 1'000; }
+    /// The same in microseconds.
+    [[nodiscard]] MonoMicros now_micros() const noexcept { return now_micros_; }
+    [[nodiscard]] Instruments& instruments() noexcept { return instruments_; }
     /// 64 KiB (plus slack for parsers that read ahead) that all connections of this reactor read
     /// into. What is in it is gone when the handler returns.
     [[nodiscard]] std::span<std::byte> read_buffer() noexcept {
@@ -120,7 +124,8 @@ class Reactor {
     std::unique_ptr<boost::asio::io_context> context_;
     std::unique_ptr<std::byte[]> read_buffer_;
     // this reactor's thread only
-    MonoMillis now_;
+    MonoMicros now_micros_;
+    MonoMicros turn_began_ = 0; // 0: between turns
     PollSet poll_set_;
     TimerWheel timers_;
     Mailbox mailbox_;
@@ -136,8 +141,7 @@ class Reactor {
     std::atomic<bool> stopped_{false};
     // instruments
     Counter& turns_;
-    Counter& mail_;
-    Counter& mail_batches_;
+    Instruments instruments_;
 };
 
 /// All reactors of the process, each with its thread.

@@ -8,11 +8,13 @@
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace fanfare::room {
 
@@ -70,13 +72,22 @@ class Message {
         return encoded_[static_cast<std::size_t>(form)];
     }
     /// The same moment on the monotonic clock, for its age.
-    [[nodiscard]] MonoMillis born() const noexcept { return born_; }
+    [[nodiscard]] MonoMillis born() const noexcept { return born_ / 1'000; }
+    /// When the reactor that took the publish had read it; 0: not told.
+    [[nodiscard]] MonoMicros received() const noexcept {
+        return transit_ != unknown_transit ? born_ - transit_ : 0;
+    }
 
-    // Before it is shared, on the room's home reactor:
+    // Before it is shared. First on the reactor that takes the publish:
+    void set_received(MonoMicros now) noexcept { born_ = now; }
+    // and then on the room's home reactor:
     void number(const Position& position, const Clock& clock) noexcept {
         position_ = position;
         time_ = clock.wall();
-        born_ = clock.mono();
+        const MonoMicros received = std::exchange(born_, clock.mono_micros());
+        const MonoMicros transit = std::max<MonoMicros>(born_ - received, 0);
+        transit_ = received != 0 && transit < unknown_transit ? static_cast<std::uint32_t>(transit)
+                                                              : unknown_transit;
     }
     void set_encoded(Form form, SharedBytesRef bytes) noexcept {
         encoded_[static_cast<std::size_t>(form)] = std::move(bytes);
@@ -99,10 +110,12 @@ class Message {
     std::uint32_t data_size_ = 0;
     Position position_;
     WallMillis time_ = 0;
-    MonoMillis born_ = 0;
+    MonoMicros born_ = 0; // when it was numbered; before that: received
     std::uint64_t room_hash_ = 0;
     net::Handle origin_ = 0;
     std::array<SharedBytesRef, form_count> encoded_;
+    static constexpr std::uint32_t unknown_transit = ~std::uint32_t{0};
+    std::uint32_t transit_ = unknown_transit; // µs from received to numbered: fits a gap
     std::uint16_t from_size_ = 0;
     std::uint16_t id_size_ = 0;
     std::uint16_t origin_reactor_ = 0;

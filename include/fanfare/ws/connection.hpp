@@ -35,6 +35,8 @@ class Service {
 
     /// Handler of `GET /ws`: refuses with an HTTP answer, or upgrades.
     void handle(http::Exchange& exchange);
+    /// Answers 503, for a gateway that is full or draining, and closes the connection.
+    void turn_away(http::Exchange& exchange, std::string_view why);
 
   private:
     friend class Connection;

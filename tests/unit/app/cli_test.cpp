@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <regex>
 #include <sstream>
+#include <support/source_dir.hpp>
 
 namespace fanfare::app {
 namespace {
@@ -33,7 +34,7 @@ std::string part(const std::string& token, std::size_t index) {
 }
 
 std::string shipped(const char* name) {
-    return (std::filesystem::path{__FILE__}.parent_path() / "../../../config" / name).string();
+    return (fanfare::test::source_dir() / "config" / name).string();
 }
 
 } // namespace

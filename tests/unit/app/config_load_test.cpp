@@ -14,6 +14,7 @@
 #include <fstream>
 #include <regex>
 #include <sstream>
+#include <support/source_dir.hpp>
 
 namespace fanfare::app {
 namespace {
@@ -36,7 +37,7 @@ std::string refusal(const std::string& yaml, const Environment& environment) {
 
 /// config/ of the tree that these tests were compiled from.
 std::filesystem::path shipped() {
-    return std::filesystem::path{__FILE__}.parent_path() / "../../../config";
+    return fanfare::test::source_dir() / "config";
 }
 std::string read(const std::filesystem::path& path) {
     std::ostringstream text;

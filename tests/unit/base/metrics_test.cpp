@@ -115,3 +115,50 @@ TEST_CASE("metrics: threads count while others register and scrape", "[metrics][
     CHECK(metrics.sum("work_seconds") == threads_count * rounds);
     CHECK(metrics.sum("workers") == threads_count);
 }
+
+TEST_CASE("metrics: of a maximum's cells the largest counts", "[metrics]") {
+    Metrics metrics;
+    metrics.gauge_max("queue_bytes", "Largest.").set(7);
+    metrics.gauge_max("queue_bytes", "Largest.").set(30);
+    metrics.gauge_max("queue_bytes", "Largest.").set(11);
+    CHECK(metrics.sum("queue_bytes") == 30);
+    CHECK_THAT(metrics.text(), Contains("# TYPE fanfare_queue_bytes gauge\n"
+                                        "fanfare_queue_bytes 30\n"));
+}
+
+TEST_CASE("metrics: a counter may be asked for at scrape", "[metrics]") {
+    Metrics metrics;
+    double seconds = 2.5;
+    metrics.counter_from("cpu_seconds_total", "Processor time.", [&] { return seconds; });
+    CHECK_THAT(metrics.text(), Contains("# TYPE fanfare_cpu_seconds_total counter\n"
+                                        "fanfare_cpu_seconds_total 2.5\n"));
+    seconds = 3;
+    CHECK(metrics.sum("cpu_seconds_total") == 3);
+}
+
+TEST_CASE("metrics: a histogram of entries has bounds that count, and takes many at once",
+          "[metrics]") {
+    Metrics metrics;
+    Histogram& batches = metrics.histogram("batch_entries", "Sizes.");
+    batches.observe(3, 2);
+    batches.observe(33'000);
+    const std::string text = metrics.text();
+    CHECK_THAT(text, Contains("fanfare_batch_entries_bucket{le=\"2\"} 0\n"));
+    CHECK_THAT(text, Contains("fanfare_batch_entries_bucket{le=\"4\"} 2\n"));
+    CHECK_THAT(text, Contains("fanfare_batch_entries_bucket{le=\"32768\"} 2\n"));
+    CHECK_THAT(text, Contains("fanfare_batch_entries_bucket{le=\"+Inf\"} 3\n"));
+    CHECK_THAT(text, Contains("fanfare_batch_entries_sum 33006\n"));
+}
+
+TEST_CASE("metrics: a family makes a counter for each value, once per reactor", "[metrics]") {
+    Metrics metrics;
+    CounterFamily one{metrics, "handshakes_total", "By outcome.", "outcome"};
+    CounterFamily two{metrics, "handshakes_total", "By outcome.", "outcome"};
+    one["accepted"].add(2);
+    one["accepted"].add();
+    two["accepted"].add();
+    two["forbidden"].add();
+    CHECK(&one["accepted"] == &one["accepted"]);
+    CHECK_THAT(metrics.text(), Contains("fanfare_handshakes_total{outcome=\"accepted\"} 4\n"
+                                        "fanfare_handshakes_total{outcome=\"forbidden\"} 1\n"));
+}

@@ -124,3 +124,18 @@ TEST_CASE("router: answers are counted by route, method and status", "[http][rou
     CHECK(text.find(R"(status="429")") != std::string::npos);
     CHECK(table.metrics.sum("http_requests_total") == 4);
 }
+
+TEST_CASE("router: answers are timed by route", "[http][router]") {
+    Table table;
+    const auto publish = table.match(Method::post, "/api/v1/publish");
+    table.router.time(publish.route_index, 0.003);
+    table.router.time(publish.route_index, 0.003);
+    table.router.time(table.match(Method::get, "/health").route_index, 1);
+    table.router.time(Router::no_route, 1);
+    const std::string text = table.metrics.text();
+    CHECK(text.find("fanfare_http_request_seconds_bucket{method=\"POST\",route=\"/api/v1/publish\","
+                    "le=\"0.0025\"} 0\n") != std::string::npos);
+    CHECK(text.find("fanfare_http_request_seconds_bucket{method=\"POST\",route=\"/api/v1/publish\","
+                    "le=\"0.005\"} 2\n") != std::string::npos);
+    CHECK(table.metrics.sum("http_request_seconds") == 3);
+}

@@ -379,3 +379,41 @@ TEST_CASE("out queue: an owner may destroy its own or another queue when told",
     CHECK(third->failed == 1);
     CHECK(third->queue == nullptr);
 }
+
+TEST_CASE("out queue: what slow peers make wait is in the gauge, whatever happens to it",
+          "[net][out_queue]") {
+    test::ManualClock clock;
+    Metrics metrics;
+    net::Reactor reactor{0, clock, metrics};
+    const auto waiting = [&] { return metrics.sum("send_queue_bytes"); };
+    {
+        Peer slow{reactor};
+        Peer other{reactor};
+        slow.pipe->room = 3;
+        slow.queue->push(bytes("12345"));
+        CHECK(waiting() == 0); // nothing was refused yet
+        reactor.run_turn();
+        CHECK(waiting() == 2);
+        slow.queue->push(bytes("6789"));
+        CHECK(waiting() == 6);
+        other.pipe->room = 0;
+        other.queue->push(bytes("ab"));
+        reactor.run_turn();
+        CHECK(waiting() == 8);
+        slow.pipe->drain(1);
+        CHECK(waiting() == 7);
+        slow.queue->drop_unsent(); // the rest of what the peer has begun to read stays
+        CHECK(waiting() == 3);
+        slow.pipe->drain();
+        CHECK(waiting() == 2);
+        other.pipe->reset = true;
+        other.pipe->drain(); // the write fails
+        CHECK(waiting() == 0);
+        slow.pipe->room = 0;
+        slow.queue->push(bytes("left behind"));
+        reactor.run_turn();
+        CHECK(waiting() == 11);
+    }
+    CHECK(waiting() == 0);
+    CHECK(metrics.sum("send_queue_high_water_bytes") == 11);
+}

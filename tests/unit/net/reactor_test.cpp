@@ -373,8 +373,9 @@ TEST_CASE("reactor: counts its turns and its mail", "[net][reactor]") {
     world[0].post([] {});
     world[0].run_turn();
     CHECK(world.metrics.sum("reactor_turns_total") == 1);
-    CHECK(world.metrics.sum("mailbox_entries_total") == 2);
-    CHECK(world.metrics.sum("mailbox_batches_total") == 1);
+    CHECK(world.metrics.sum("mailbox_batch_entries") == 1); // batches
+    CHECK(world.metrics.text().find("fanfare_mailbox_batch_entries_sum 2\n") != std::string::npos);
+    CHECK(world.metrics.sum("reactor_turn_seconds") == 1);
 }
 
 TEST_CASE("reactor: a sleeping one wakes for a post, a timer and a stop",
@@ -455,4 +456,16 @@ TEST_CASE("reactors: every hash has one home, and all are used", "[net][reactor]
         ++homes[home.index()];
     }
     for (const int homed : homes) CHECK(homed > 50);
+}
+
+TEST_CASE("reactor: a turn is as long as what it does", "[net][reactor]") {
+    World world;
+    world[0].post(boxed([&] { world.clock.advance(300); }));
+    world[0].run_turn();
+    const std::string text = world.metrics.text();
+    CHECK(text.find("fanfare_reactor_turn_seconds_bucket{le=\"0.25\"} 0\n") != std::string::npos);
+    CHECK(text.find("fanfare_reactor_turn_seconds_bucket{le=\"0.5\"} 1\n") != std::string::npos);
+    world[0].run_turn();
+    CHECK(world.metrics.text().find("fanfare_reactor_turn_seconds_bucket{le=\"5e-05\"} 1\n") !=
+          std::string::npos);
 }

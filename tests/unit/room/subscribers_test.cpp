@@ -518,3 +518,27 @@ TEST_CASE("subscribers: any schedule of publishes, turns, joins and leaves keeps
     for (const std::string& room : rooms) numbered += node.info(room).position.offset;
     CHECK(numbered == published);
 }
+
+TEST_CASE("subscribers: the time from publish to write counts each live delivery once",
+          "[room][subscribers]") {
+    RoomsNode node{2, {history_rule()}};
+    const std::string room = node.room_at(1, "news");
+    node.publish(room, "nobody");
+    Listener here{node, 0};
+    Listener there{node, 1};
+    Listener by_pattern{node, 0};
+    here.subscribe_last(room, 1); // a replay is no live delivery
+    there.subscribe(room);
+    CHECK(node.metrics.sum("publish_to_write_seconds") == 0);
+    node.on(0, [&] { node.rooms(0).publish(test::draft(room, "m"), {}); });
+    node.clock.advance(7); // on its way to its home
+    node.turn(1);
+    node.clock.advance(50);
+    node.settle();
+    CHECK(node.metrics.sum("publish_to_write_seconds") == 2);
+    const std::string text = node.metrics.text();
+    // On its home's reactor after 7 ms, on the other after 57 ms.
+    CHECK(text.find("fanfare_publish_to_write_seconds_bucket{le=\"0.01\"} 1\n") !=
+          std::string::npos);
+    CHECK(text.find("fanfare_publish_to_write_seconds_sum 0.064\n") != std::string::npos);
+}
