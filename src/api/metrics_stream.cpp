@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t unread_bytes_max = std::size_t{256} * 1024;
 // How soon a stream ends when the gateway drains.
 constexpr MonoMillis look_ms = 500;
+// Proxies cut what is silent for longer, and only a write finds out that the reader left.
+constexpr MonoMillis silence_ms_max = 10'000;
 
 http::Response stream_head() {
     http::Response head;
@@ -71,8 +73,8 @@ void MetricsStreams::open(http::Exchange& exchange) {
     if (!armed()) reactor_.timers().set(*this, std::chrono::milliseconds{look_ms});
 }
 
-void MetricsStreams::send(http::Exchange& exchange, const Stream& stream,
-                          std::string_view exposition) {
+void MetricsStreams::send(http::Exchange& exchange, Stream& stream, std::string_view exposition) {
+    stream.wrote = reactor_.now();
     if (exchange.queued_bytes() > unread_bytes_max) return;
     std::string event = "event: metrics\ndata: ";
     JsonWriter{event}
@@ -99,7 +101,12 @@ void MetricsStreams::on_timer() {
             exchange->end_body();
             return true;
         }
-        if (now < stream.due) return false;
+        if (now < stream.due) {
+            if (now - stream.wrote < silence_ms_max) return false;
+            exchange->write_body(":\n\n");
+            stream.wrote = now;
+            return false;
+        }
         if (exposition.empty()) exposition = metrics_.text();
         send(*exchange, stream, exposition);
         stream.due = std::max(stream.due + stream.interval, now + 1);

@@ -48,9 +48,10 @@ class MetricsStreams final : net::TimerWheel::Timer {
         std::string prefix;
         MonoMillis interval = 0;
         MonoMillis due = 0;
+        MonoMillis wrote = 0; // something
     };
     void on_timer() override;
-    void send(http::Exchange& exchange, const Stream& stream, std::string_view exposition);
+    void send(http::Exchange& exchange, Stream& stream, std::string_view exposition);
 
     net::Reactor& reactor_;
     const Metrics& metrics_;

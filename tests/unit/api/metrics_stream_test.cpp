@@ -66,6 +66,18 @@ TEST_CASE("metrics stream: a snapshot at once, then one each interval", "[api][m
     CHECK(more == 5);
 }
 
+TEST_CASE("metrics stream: a long interval is not silent", "[api][metrics_stream]") {
+    Watched node;
+    Dashboard page{node};
+    page.get("/metrics/stream?interval=60&prefix=none");
+    std::string seen;
+    for (int i = 0; i < 110; ++i) seen += page.after(milliseconds{500});
+    CHECK(times(seen, ":\n\n") == 5);
+    CHECK(times(seen, "event: metrics") == 0);
+    for (int i = 0; i < 20; ++i) seen += page.after(milliseconds{500});
+    CHECK(times(seen, "event: metrics") == 1);
+}
+
 TEST_CASE("metrics stream: what is asked wrongly is named", "[api][metrics_stream]") {
     Watched node;
     Dashboard page{node};
