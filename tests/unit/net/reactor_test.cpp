@@ -469,3 +469,36 @@ TEST_CASE("reactor: a turn is as long as what it does", "[net][reactor]") {
     CHECK(world.metrics.text().find("fanfare_reactor_turn_seconds_bucket{le=\"5e-05\"} 1\n") !=
           std::string::npos);
 }
+
+TEST_CASE("reactor: what blocks its loop shows as lag", "[net][reactor][threads]") {
+    Metrics metrics;
+    Reactors reactors{1, system_clock(), metrics};
+    reactors.start();
+    Alarm alarm;
+    const auto late = [&] {
+        const std::string text = metrics.text();
+        return text.find("fanfare_reactor_lag_seconds_bucket{le=\"0.05\"} " +
+                         std::to_string(static_cast<int>(metrics.sum("reactor_lag_seconds"))) +
+                         "\n") == std::string::npos;
+    };
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{20};
+    while (!late() && std::chrono::steady_clock::now() < end) {
+        std::promise<void> armed;
+        std::promise<void> done;
+        reactors[0].post(boxed([&] {
+            reactors[0].timers().set(alarm, std::chrono::milliseconds{25});
+            armed.set_value();
+        }));
+        armed.get_future().get();
+        reactors[0].post(boxed([&] {
+            const MonoMillis until = system_clock().mono() + 150;
+            while (system_clock().mono() < until) {
+            }
+            done.set_value();
+        }));
+        done.get_future().get();
+    }
+    CHECK(late());
+    reactors.stop();
+    alarm.cancel();
+}
