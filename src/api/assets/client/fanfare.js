@@ -560,6 +560,7 @@ class StreamLink {
   #end = { code: 1006, reason: "the stream ended" };
   #retry;
   #lastComment = 0;
+  #foreign = false;
 
   /** `overlap`: there is a stream that lives until this one takes over, so little is to be replayed. */
   constructor(core, token, rooms, cursor, overlap) {
@@ -573,7 +574,12 @@ class StreamLink {
     this.expires = exp;
   }
   /** A cursor belongs to the list of rooms that it came with. */
-  get cursor() { return { rooms: this.rooms, id: this.#cursor }; }
+  get cursor() { return { rooms: this.rooms, id: this.#foreign ? undefined : this.#cursor }; }
+  /** The gateway took a room out: the stream goes on, but its cursors are not those of the rooms left. */
+  forget(room) {
+    this.#foreign ||= this.rooms.includes(room);
+    this.rooms = this.rooms.filter((one) => one !== room);
+  }
 
   async open() {
     this.#timer.set(this.#core.connectTimeout, () => this.fail("no answer"));
@@ -966,6 +972,7 @@ class Core {
     } else if (op === "unsubscribed") {
       this.#serverRooms.delete(name);
       const error = errorOf(frame);
+      if (room) link.forget?.(room);
       room?.end(error, "unsubscribed");
       this.emit("unsubscribed", { room: name, code: error.code, message: error.message });
     } else if (op === "acked") {
@@ -1097,7 +1104,7 @@ class Core {
     this.#expires = claimsOf(token ?? "").exp;
   }
   async #tokenForConnect() {
-    const expired = this.#expires * 1000 - Date.now() < 5000;
+    const expired = this.#expires * 1000 - Date.now() < 2000;
     if (this.mayAskForToken && (this.#needsFresh || !this.#jwt || expired))
       this.#useToken(await this.#askToken(this.#needsFresh ? "refused" : "connect"));
     return this.#jwt;
@@ -1253,6 +1260,7 @@ class Core {
     if (this.link.kind !== "sse" || this.state === "closed") return;
     if (this.#candidate?.kind === "websocket") return;      // whose end comes back here
     const rooms = this.#streamRooms(), present = (this.#candidate ?? this.link).rooms;
+    if (!evenSo && sameList(rooms, present)) return;
     if (rooms.length === 0) {
       this.#dropCandidate();
       const link = this.link;
@@ -1261,7 +1269,6 @@ class Core {
       this.#turn++;
       return this.#setState("idle");
     }
-    if (!evenSo && sameList(rooms, present)) return;
     this.#dropCandidate();
     if (!this.link.isOpen) {      // nothing to keep alive
       this.link.close();
