@@ -41,6 +41,11 @@ void declare(CLI::App& app, Options& o) {
         ->check(not_negative);
     app.add_option("--payload", o.payload_bytes, "bytes of each message's data, as JSON")
         ->check(CLI::Range(64, 16 * 1024 * 1024));
+    app.add_option("--data-file", o.data_file,
+                   "one line of JSON to send in each message instead of a text of --payload bytes");
+    app.add_option("--batch", o.batch,
+                   "mode publish: messages per request to publish/batch; 0: each by publish");
+    app.add_flag("--ndjson", o.ndjson, "a batch is lines of JSON instead of an array");
     app.add_flag("--allow-publish-failures", o.allow_publish_failures,
                  "count refused and broken publishes without failing");
 
@@ -97,6 +102,12 @@ void check(Options& options) {
         }
     } else if (options.ws + options.sse == 0) {
         throw std::invalid_argument("no clients: give --ws or --sse");
+    }
+    if (options.batch > 0 && options.mode != Mode::publish) {
+        throw std::invalid_argument("--batch is for --mode publish");
+    }
+    if (options.ndjson && options.batch == 0) {
+        throw std::invalid_argument("--ndjson needs --batch");
     }
     if (options.mode == Mode::idle) options.publishers = 0;
     if (options.publishes() && options.messages == 0 && options.duration_s <= 0) {

@@ -39,6 +39,9 @@ struct Options {
     std::uint64_t messages = 0; // 0: until duration_s is over
     double duration_s = 0;      // 0: until `messages` are sent
     std::size_t payload_bytes = 128;
+    std::string data_file; // JSON to send as "p" instead of a text of payload_bytes
+    std::size_t batch = 0; // messages per request, mode publish; 0: one by POST …/publish
+    bool ndjson = false;   // a batch is lines, not an array
     bool allow_publish_failures = false;
 
     double connect_rate = 2000; // per second; 0: as fast as answers come

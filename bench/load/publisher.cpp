@@ -2,6 +2,7 @@
 
 #include "json_scan.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace load {
@@ -22,9 +23,10 @@ void Publisher::connect() {
     if (error != 0) on_ended(error);
 }
 
-void Publisher::send(std::string_view request, Room& room, Instant now) {
+void Publisher::send(std::string_view request, Room& room, std::size_t messages, Instant now) {
     sent_ = now;
     room_ = &room;
+    messages_ = messages;
     state_ = State::head;
     stream_.send(request);
 }
@@ -75,7 +77,9 @@ void Publisher::on_answer() {
     const Instant now = Clock::now();
     ++tally_.publish_statuses[status_];
     tally_.last_answer = now;
-    if (status_ >= 200 && status_ < 300) {
+    if (messages_ > 1 && status_ == 200) {
+        on_batch_answer();
+    } else if (status_ >= 200 && status_ < 300) {
         ++tally_.published;
         tally_.publish_time.record(now - sent_);
         const std::string_view epoch = find_text(body_text_, "\"epoch\":");
@@ -85,13 +89,25 @@ void Publisher::on_answer() {
             ++tally_.faults["publish_answer_without_offset"];
         }
     } else {
-        ++tally_.publish_refused;
+        tally_.publish_refused += messages_;
     }
     state_ = State::idle;
     owner_.on_over(*this);
     // Asked for by the server and no failure: the next connection is made in the next turn.
     if (close_after_) return reconnect(Duration::zero());
     owner_.on_ready(*this);
+}
+
+void Publisher::on_batch_answer() {
+    tally_.publish_time.record(tally_.last_answer - sent_);
+    constexpr std::string_view key = "\"offset\":";
+    std::size_t results = 0;
+    for (std::size_t at = 0; (at = body_text_.find(key, at)) != body_text_.npos; at += key.size()) {
+        ++results;
+    }
+    tally_.published += results;
+    tally_.publish_refused += messages_ - std::min(messages_, results);
+    if (results > messages_) ++tally_.faults["publish_answer_with_too_many_results"];
 }
 
 void Publisher::on_ended(int error) {
@@ -106,7 +122,7 @@ void Publisher::reconnect(Duration delay) {
     const bool had_request = state_ == State::head || state_ == State::body;
     state_ = State::away;
     if (had_request) {
-        ++tally_.publish_broken;
+        tally_.publish_broken += messages_;
         owner_.on_over(*this);
     }
     owner_.on_lost(*this);

@@ -33,8 +33,9 @@ class Publisher final : public StreamHandler, public Timed {
 
     void connect();
 
-    /// Sends a whole HTTP request that publishes into `room`. Only when idle.
-    void send(std::string_view request, Room& room, Instant now);
+    /// Sends a whole HTTP request that publishes into `room`; more than one message: a batch, whose
+    /// rooms are not kept track of. Only when idle.
+    void send(std::string_view request, Room& room, std::size_t messages, Instant now);
 
     void on_connected() override;
     std::size_t on_bytes(std::string_view bytes) override;
@@ -50,6 +51,7 @@ class Publisher final : public StreamHandler, public Timed {
         body,
     };
     void on_answer();
+    void on_batch_answer();
     void reconnect(Duration delay);
 
     Network& network_;
@@ -60,7 +62,8 @@ class Publisher final : public StreamHandler, public Timed {
     State state_ = State::away;
     Instant away_since_{};
     Instant sent_{};
-    Room* room_ = nullptr; // of the request under way
+    Room* room_ = nullptr;     // of the request under way
+    std::size_t messages_ = 1; // likewise
     int status_ = 0;
     bool close_after_ = false;
     BodyReader body_;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 #include <iterator>
+#include <stdexcept>
 
 namespace load {
 namespace {
@@ -23,13 +25,27 @@ std::string make_filler(std::size_t size) {
     return out;
 }
 
+/// The only line of a file. Throws std::invalid_argument.
+std::string read_line(const std::string& path) {
+    std::ifstream file{path};
+    std::string line;
+    std::string more;
+    if (!std::getline(file, line) || line.empty() || std::getline(file, more)) {
+        throw std::invalid_argument("--data-file " + path + ": must be one line of JSON");
+    }
+    return line;
+}
+
 } // namespace
 
 Publishing::Publishing(Network& network, Tally& tally, Rooms& rooms, const Options& options)
     : options_(options), filler_(make_filler(options.payload_bytes)), tally_(tally), rooms_(rooms) {
-    head_ = "POST /api/v1/publish HTTP/1.1\r\nHost: " + network.server.host + "\r\n";
+    if (!options.data_file.empty()) data_json_ = read_line(options.data_file);
+    head_ = options.batch > 0 ? "POST /api/v1/publish/batch" : "POST /api/v1/publish";
+    head_ += " HTTP/1.1\r\nHost: " + network.server.host + "\r\n";
     if (!options.api_key.empty()) head_ += "X-API-Key: " + options.api_key + "\r\n";
-    head_ += "Content-Type: application/json\r\nContent-Length: ";
+    head_ += options.ndjson ? "Content-Type: application/x-ndjson\r\nContent-Length: "
+                            : "Content-Type: application/json\r\nContent-Length: ";
     for (std::size_t i = 0; i < options.publishers; ++i) {
         publishers_.push_back(
             std::make_unique<Publisher>(network, tally, *this, options.reconnect));
@@ -98,22 +114,40 @@ Instant Publishing::next_due() const {
 
 void Publishing::send_next(Publisher& publisher, Instant now) {
     if (options_.rate > 0) tally_.schedule_lag.record(now - due_at(tally_.attempted));
-    const std::uint64_t message = tally_.attempted++;
-    Room& room = rooms_[message % rooms_.size()];
-
     body_.clear();
-    fmt::format_to(std::back_inserter(body_), R"({{"room":"{}","data":)", room.name);
-    const std::size_t data_begin = body_.size();
-    fmt::format_to(std::back_inserter(body_), R"({{"n":{},"t":{},"p":")", message,
-                   now.time_since_epoch().count());
-    const std::size_t used = body_.size() - data_begin + 2; // with the closing `"}`
-    body_.append(filler_, 0, options_.payload_bytes - std::min(options_.payload_bytes, used));
-    body_ += "\"}}";
-
+    Room& room = append_publish(now);
+    std::size_t messages = 1;
+    if (options_.batch > 0) {
+        if (!options_.ndjson) body_.insert(body_.begin(), '[');
+        for (; messages < options_.batch; ++messages) {
+            body_ += options_.ndjson ? '\n' : ',';
+            append_publish(now);
+        }
+        if (!options_.ndjson) body_ += ']';
+    }
     request_.clear();
     fmt::format_to(std::back_inserter(request_), "{}{}\r\n\r\n{}", head_, body_.size(), body_);
     ++in_flight_;
-    publisher.send(request_, room, now);
+    publisher.send(request_, room, messages, now);
+}
+
+Room& Publishing::append_publish(Instant now) {
+    const std::uint64_t message = tally_.attempted++;
+    Room& room = rooms_[message % rooms_.size()];
+    fmt::format_to(std::back_inserter(body_), R"({{"room":"{}","data":)", room.name);
+    const std::size_t data_begin = body_.size();
+    fmt::format_to(std::back_inserter(body_), R"({{"n":{},"t":{},"p":)", message,
+                   now.time_since_epoch().count());
+    if (!data_json_.empty()) {
+        body_ += data_json_;
+        body_ += "}}";
+        return room;
+    }
+    body_ += '"';
+    const std::size_t used = body_.size() - data_begin + 2; // with the closing `"}`
+    body_.append(filler_, 0, options_.payload_bytes - std::min(options_.payload_bytes, used));
+    body_ += "\"}}";
+    return room;
 }
 
 } // namespace load

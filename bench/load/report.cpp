@@ -32,6 +32,9 @@ void write_settings(JsonWriter& json, const Options& o) {
     json.field("messages", o.messages);
     json.field("duration_s", o.duration_s);
     json.field("payload_bytes", o.payload_bytes);
+    json.field("data_file", o.data_file);
+    json.field("batch", o.batch);
+    json.field("ndjson", o.ndjson);
     json.field("allow_publish_failures", o.allow_publish_failures);
     json.field("connect_rate", o.connect_rate);
     json.field("connect_timeout_s", o.connect_max_s);
@@ -218,6 +221,7 @@ std::string to_json(const Options& options, const Tally& tally, const Outcome& o
     write_messages(json, tally, outcome);
     write_rates(json, tally, outcome);
     write_histogram(json, "latency_us", tally.latency);
+    write_histogram(json, "last_receive_us", tally.last_receive);
     write_histogram(json, "publish_us", tally.publish_time);
     write_histogram(json, "schedule_lag_us", tally.schedule_lag);
     write_histogram(json, "subscribe_us", tally.subscribe_time);

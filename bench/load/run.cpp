@@ -22,6 +22,9 @@ Rooms make_rooms(const Options& options) {
     rooms.reserve(options.rooms);
     for (std::size_t i = 0; i < options.rooms; ++i) {
         rooms.emplace_back(options.room_prefix + std::to_string(i));
+        if (options.mode == Mode::broadcast && !options.reconnect) {
+            rooms.back().arrivals.emplace();
+        }
     }
     return rooms;
 }

@@ -140,7 +140,11 @@ void Subscriber::on_message(const Delivery& delivery) {
     } else if (delivery.sent_ns && !settings_.slow) {
         const Duration latency =
             received_.time_since_epoch() - Duration{static_cast<std::int64_t>(*delivery.sent_ns)};
-        if (latency < latency_max) tally_.latency.record(latency);
+        if (latency >= latency_max) return;
+        tally_.latency.record(latency);
+        if (room_.arrivals && room_.arrivals->add(delivery.offset, room_.receivers)) {
+            tally_.last_receive.record(latency);
+        }
     }
 }
 
@@ -183,6 +187,8 @@ void Subscriber::on_inflated(std::size_t bytes) {
 
 void Subscriber::enter(SubscriberState state) {
     --census_[static_cast<std::size_t>(state_)];
+    if (state_ == SubscriberState::live) --room_.receivers;
+    if (state == SubscriberState::live) ++room_.receivers;
     state_ = state;
     ++census_[static_cast<std::size_t>(state_)];
 }

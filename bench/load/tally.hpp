@@ -44,6 +44,7 @@ struct Tally {
     std::uint64_t inflated_bytes = 0;
     Instant last_delivery{};
     Histogram latency; // from the publisher's send to the subscriber's receive, live messages only
+    Histogram last_receive; // the same to the last of the room's subscribers, once per message
 
     // publishes
     std::uint64_t attempted = 0;
@@ -52,7 +53,7 @@ struct Tally {
     std::uint64_t publish_broken = 0;  // the connection broke first: outcome unknown
     std::map<int, std::uint64_t> publish_statuses;
     Counts publisher_connect_failures;
-    Histogram publish_time; // round trip
+    Histogram publish_time; // round trip of a request
     Histogram schedule_lag; // how much later than due a publish was sent (with --rate)
     Instant first_publish{};
     Instant last_answer{};

@@ -24,6 +24,7 @@ void Api::add_routes(http::Router& router) {
     add_batch_route(*context_, router);
     add_room_routes(*context_, router);
     add_user_routes(*context_, router);
+    add_client_routes(router);
     if (context_->options.demo_page) add_page_routes(router);
 }
 

@@ -60,6 +60,7 @@ void add_batch_route(Api::Context& context, http::Router& router);
 void add_room_routes(Api::Context& context, http::Router& router);
 void add_user_routes(Api::Context& context, http::Router& router);
 void add_operation_routes(Api::Context& context, http::Router& router, bool open);
+void add_client_routes(http::Router& router);
 void add_page_routes(http::Router& router);
 
 } // namespace fanfare::api

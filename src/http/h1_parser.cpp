@@ -167,6 +167,8 @@ Header to_header(beast::field field, std::string_view name) noexcept {
         return Header::expect;
     case beast::field::host:
         return Header::host;
+    case beast::field::if_none_match:
+        return Header::if_none_match;
     case beast::field::origin:
         return Header::origin;
     case beast::field::sec_websocket_extensions:

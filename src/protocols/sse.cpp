@@ -216,7 +216,7 @@ void SseService::preflight(http::Exchange& exchange) {
     if (cors.find("Allow-Origin") != std::string::npos)
         response.headers +=
             "Access-Control-Allow-Methods: GET\r\n"
-            "Access-Control-Allow-Headers: authorization, cache-control, last-event-id\r\n"
+            "Access-Control-Allow-Headers: authorization, cache-control, content-type, last-event-id\r\n"
             "Access-Control-Max-Age: 7200\r\n";
     exchange.respond(response);
 }

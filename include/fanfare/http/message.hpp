@@ -29,6 +29,7 @@ enum class Header : std::uint8_t {
     expect,
     host,
     idempotency_key,
+    if_none_match,
     last_event_id,
     origin,
     sec_websocket_extensions,

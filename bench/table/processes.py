@@ -1,0 +1,236 @@
+"""Processes of a benchmark: the gateway, the floor, the load generator.
+
+Each is bounded in time and ended by its own pid, whatever ends the benchmark: leaving a `with` block
+ends it, Ctrl-C and SIGTERM leave all blocks, and if the benchmark itself is killed the kernel kills
+its children (setpriv --pdeathsig).
+"""
+
+import hashlib
+import json
+import os
+import random
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RELEASE = REPOSITORY / "build/release"
+SERVER_SECONDS_MAX = 180
+DESCRIPTORS_MAX = 1_048_576     # more only slow down what walks them
+
+
+class Failed(Exception):
+    """A run whose figures mean nothing; the text says why."""
+
+
+@dataclass
+class Server:
+    name: str       # gateway, floor
+    pid: int
+    port: int
+    key: str
+
+
+class Processes:
+    """Starts programs, pinned where asked, and keeps each run's report for the raw results."""
+
+    def __init__(self, cores):
+        self.gateway = os.environ.get("FANFARE_BIN", str(RELEASE / "fanfare"))
+        self.floor = os.environ.get("FANFARE_FLOOR", str(RELEASE / "fanfare-floor"))
+        self.load = os.environ.get("FANFARE_LOAD", str(RELEASE / "fanfare-load"))
+        # Server and generator each on a core of its own; on a single core that would be no help.
+        self.server_core, self.load_core = cores[:2] if len(cores) > 1 else (None, None)
+        self.runs = []
+
+    # -- servers ------------------------------------------------------------------------------
+
+    @contextmanager
+    def serve_gateway(self, *, pinned=True, reactors=1):
+        """A fresh gateway with one rule: any room, with history."""
+        port = free_port()
+        key = "bench-" + secrets.token_hex(16)
+        with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as directory:
+            config = Path(directory) / "fanfare.yaml"
+            config.write_text(gateway_config(port, key, reactors), encoding="utf-8")
+            with open(Path(directory) / "log", "w+b") as log:
+                command = [self.gateway, "serve", "--config", str(config)]
+                with self._server(command, pinned, log) as process:
+                    url = f"http://127.0.0.1:{port}/ready"
+                    await_start(process, log, lambda: answers(url))
+                    yield Server("gateway", process.pid, port, key)
+
+    @contextmanager
+    def serve_floor(self, *, pinned=True, batch=False):
+        port = free_port()
+        command = [self.floor, str(port), "--seconds", str(SERVER_SECONDS_MAX)]
+        with tempfile.TemporaryFile() as log:
+            with self._server(command + ["--batch"] * batch, pinned, log) as process:
+                await_start(process, log, lambda: accepts(port))
+                yield Server("floor", process.pid, port, "none")
+
+    @contextmanager
+    def _server(self, command, pinned, log):
+        environment = {name: value for name, value in os.environ.items()
+                       if not name.startswith("FANFARE_")}      # would override the configuration
+        with self._started(command, self.server_core if pinned else None, env=environment,
+                           stdout=log, stderr=log) as process:
+            watchdog = threading.Timer(SERVER_SECONDS_MAX, process.kill)
+            watchdog.daemon = True
+            watchdog.start()
+            try:
+                yield process
+            finally:
+                watchdog.cancel()
+            if process.poll() is not None:
+                raise Failed(f"the server ended by itself, status {process.returncode}:\n{text(log)}")
+
+    # -- load ---------------------------------------------------------------------------------
+
+    def run_load(self, server, *arguments, pinned=True, timeout=60, label=None):
+        """One run of the generator to its end; its report. All of the generator's checks must hold."""
+        command = self._load_command(server, arguments, timeout)
+        if pinned and self.load_core is not None:
+            command.append("--spin")
+        with self._started(command, self.load_core if pinned else None, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                out, err = process.communicate(timeout=timeout + 15)
+            except subprocess.TimeoutExpired:
+                raise Failed(f"the load generator did not end within {timeout + 15} s") from None
+        return self._report(server, command, out, err, label)
+
+    @contextmanager
+    def hold_load(self, server, *arguments, timeout=60, label=None):
+        """Clients that are connected when the block begins, and leave when it ends."""
+        command = self._load_command(server, (*arguments, "--mode", "idle", "--hold", timeout), timeout)
+        command.remove("--quiet")
+        with self._started(command, self.load_core, text=True, bufsize=1,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            progress = await_line(process, " holding ", timeout)
+            yield
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=20)
+        # Told to leave, it did not finish in time, which is as it should be.
+        self._report(server, command, out, progress + err, label, excused={"finished_in_time"})
+
+    def _load_command(self, server, arguments, timeout):
+        return [self.load, "--url", f"http://127.0.0.1:{server.port}", "--api-key", server.key,
+                "--pid", str(server.pid), "--quiet", "--timeout", str(timeout),
+                *map(str, arguments)]
+
+    def _report(self, server, command, out, err, label, excused=frozenset()):
+        try:
+            report = json.loads(out)
+        except ValueError:
+            raise Failed(f"the load generator said:\n{out}{err}") from None
+        shown = ["$KEY" if word == server.key else word for word in command]
+        shown[0] = Path(shown[0]).name
+        self.runs.append({"server": server.name, "label": label, "command": " ".join(shown),
+                          "report": report})
+        failed = [name for name, holds in report["checks"].items() if not holds and name not in excused]
+        if failed:
+            raise Failed(f"{server.name}: checks of the load generator failed: {', '.join(failed)}; "
+                         f"{json.dumps(report['connections'])}; {json.dumps(report['messages'])}\n"
+                         f"{' '.join(shown)}")
+        return report
+
+    # -- both ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _started(self, command, core, **arguments):
+        pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
+        # Both programs replace themselves by the next one, so the pid is the command's.
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *pin, *command],
+                                   stdin=subprocess.DEVNULL, start_new_session=True, **arguments)
+        try:
+            yield process
+        finally:
+            end(process)
+
+
+def end(process):
+    """SIGTERM, and SIGKILL if that does not help."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def gateway_config(port, key, reactors):
+    key_hash = hashlib.sha256(key.encode()).hexdigest()
+    return f"""\
+server: {{listen: ["127.0.0.1:{port}"], reactors: {reactors}, drain: 0s}}
+api: {{keys: [{{name: bench, hash: "sha256:{key_hash}", scopes: [publish, read]}}]}}
+clients: {{anonymous: true}}
+rooms: [{{match: "*", subscribe: anyone, publish: server, history: {{size: 1000, ttl: 5m}}}}]
+log: {{level: warn, format: text}}
+"""
+
+
+def free_port():
+    """A free port below the range that outgoing connections use, so nobody takes it by chance."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=1) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+def accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+def await_start(process, log, ready):
+    deadline = time.monotonic() + 15
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise Failed(f"{process.args[-1]} did not start:\n{text(log)}")
+        time.sleep(0.02)
+
+
+def await_line(process, wanted, timeout):
+    """Reads stderr up to the line with `wanted`; returns what came."""
+    deadline = time.monotonic() + timeout
+    seen = ""
+    while wanted not in seen:
+        readable, _, _ = select.select([process.stderr], [], [], max(0, deadline - time.monotonic()))
+        line = process.stderr.readline() if readable else ""
+        if not line:
+            raise Failed(f"the load generator did not get to{wanted}:\n{seen}")
+        seen += line
+    return seen
+
+
+def text(log):
+    log.seek(0)
+    return log.read().decode(errors="replace")
