@@ -9,17 +9,20 @@ namespace fanfare::api {
 namespace {
 
 void health(Api::Context& context, http::Exchange& exchange) {
-    // Alive: this reactor answers. Which parts can serve is what /ready says.
+    // Alive: this reactor answers, and the others turn. Whether it can serve is what /ready says.
+    const std::string reason = context.status.not_healthy();
     http::Response response;
-    JsonWriter{response.body}
-        .begin_object()
-        .field("status", "ok")
-        .field("node", context.status.node)
+    response.status = reason.empty() ? 200 : 503;
+    JsonWriter json{response.body};
+    json.begin_object().field("status", reason.empty() ? "ok" : "failed");
+    if (!reason.empty()) json.field("reason", reason);
+    json.field("node", context.status.node)
         .field("version", FANFARE_VERSION)
         .key("parts")
         .begin_object()
         .field("api", "ok")
         .field("broker", "ok")
+        .field("reactors", reason.empty() ? "ok" : "failed")
         .end_object()
         .end_object();
     exchange.respond(response);

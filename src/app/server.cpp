@@ -21,9 +21,9 @@ unsigned reactor_count(const Config& config) {
 
 /// Descriptors that are not a client's: each reactor has its poll sets, mailbox and timer, and two
 /// for each address it listens on; the rest is for files and logs.
-std::size_t own_descriptors(const Config& config) {
+std::size_t own_descriptors(const Config& config, const ListenSockets& sockets) {
     return 64 + reactor_count(config) * (6 + 2 * config.listen.size()) +
-           2 * config.ops_listen.size();
+           2 * config.ops_listen.size() + 2 * (sockets.clients.size() + sockets.operations.size());
 }
 
 std::vector<net::ListenAddress> parse_addresses(const std::vector<std::string>& texts) {
@@ -64,10 +64,11 @@ void keep_fixed(const Config& running, Config& fresh) {
 
 } // namespace
 
-Server::Server(Config config)
+Server::Server(Config config, ListenSockets sockets)
     : config_(std::move(config)),
-      admission_(config_.max_connections, own_descriptors(config_)), process_{metrics_, admission_},
-      reactors_(reactor_count(config_), system_clock(), metrics_),
+      admission_(config_.max_connections, own_descriptors(config_, sockets)),
+      process_{metrics_, admission_, !config_.ops_listen.empty() || !sockets.operations.empty()},
+      reactors_(reactor_count(config_), system_clock(), metrics_), watch_(reactors_),
       idempotency_(stores::make_memory_idempotency(reactors_, config_.idempotency)) {
     register_metrics();
     const Settings settings = settings_of(config_);
@@ -76,10 +77,26 @@ Server::Server(Config config)
         workers_.push_back(std::make_unique<Worker>(reactors_[i], process_, config_, settings,
                                                     *idempotency_, count));
     for (auto& worker : workers_) worker->connect(workers_);
-    addresses_ = parse_addresses(config_.listen);
-    for (auto& worker : workers_) worker->listen(addresses_, false);
-    operations_ = parse_addresses(config_.ops_listen);
-    workers_.front()->listen(operations_, true);
+    listen(sockets);
+}
+
+void Server::listen(const ListenSockets& sockets) {
+    for (std::size_t i = 0; i < sockets.clients.size(); ++i)
+        addresses_.push_back(
+            workers_[i % workers_.size()]->accept_for_all(sockets.clients[i], workers_));
+    for (const int fd : sockets.operations)
+        operations_.push_back(workers_.front()->accept_operations(fd));
+    if (sockets.clients.empty()) {
+        addresses_ = parse_addresses(config_.listen);
+        for (auto& worker : workers_) worker->listen(addresses_, false);
+    }
+    if (sockets.operations.empty()) {
+        operations_ = parse_addresses(config_.ops_listen);
+        workers_.front()->listen(operations_, true);
+    }
+    if (!sockets.clients.empty() || !sockets.operations.empty())
+        log::info("sockets_inherited", {{"clients", std::uint64_t{sockets.clients.size()}},
+                                        {"ops", std::uint64_t{sockets.operations.size()}}});
 }
 
 Server::~Server() {
@@ -91,6 +108,7 @@ Server::~Server() {
 
 void Server::start() {
     reactors_.start();
+    on_all([](Worker&) {}); // each has turned once
     process_.started.store(true);
     announce();
 }
@@ -160,10 +178,19 @@ void Server::on_all(const std::function<void(Worker&)>& act) {
             finished->set_value();
         }});
     }
-    for (auto& each : done) each.get();
+    // Whoever waits here cannot say that a reactor is stuck: this does.
+    for (auto& each : done)
+        while (each.wait_for(std::chrono::milliseconds{500}) != std::future_status::ready)
+            static_cast<void>(check_reactors());
 }
 
-void Server::reload(const std::function<Config()>& load) {
+std::size_t Server::check_reactors() {
+    const std::size_t stuck = watch_.check(system_clock().mono(), stuck_after_);
+    process_.reactors_stuck.store(stuck, std::memory_order_relaxed);
+    return stuck;
+}
+
+bool Server::reload(const std::function<Config()>& load) {
     std::shared_ptr<Config> fresh;
     try {
         fresh = std::make_shared<Config>(load());
@@ -171,7 +198,7 @@ void Server::reload(const std::function<Config()>& load) {
         const auth::Authority probe{fresh->jwt, system_clock()};
     } catch (const std::exception& error) {
         log::error("reload_failed", {{"error", error.what()}});
-        return;
+        return false;
     }
     report_reload(*fresh);
     keep_fixed(config_, *fresh);
@@ -183,6 +210,7 @@ void Server::reload(const std::function<Config()>& load) {
     on_all([settings](Worker& worker) { worker.apply(*settings); });
     log::configure(fresh->log);
     config_ = std::move(*fresh);
+    return true;
 }
 
 void Server::report_reload(const Config& fresh) const {
@@ -225,7 +253,10 @@ std::size_t Server::connections() {
         auto answer = count->get_future();
         worker->reactor().post(std::function<void()>{
             [count, &worker] { count->set_value(worker->reactor().owned()); }});
-        sum += answer.get();
+        // A stuck reactor must not keep the process from its end.
+        const bool answered =
+            answer.wait_for(std::chrono::milliseconds{500}) == std::future_status::ready;
+        sum += answered ? answer.get() : 1;
     }
     return sum;
 }

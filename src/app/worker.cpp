@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <stdexcept>
+#include <unistd.h>
+#include <utility>
 
 namespace fanfare::app {
 namespace {
@@ -25,6 +27,10 @@ api::Options api_options(const Config& config) {
 api::Status api_status(const Process& process, const Config& config) {
     api::Status status;
     status.node = config.node_name;
+    status.not_healthy = [&process]() -> std::string {
+        const std::size_t stuck = process.reactors_stuck.load(std::memory_order_relaxed);
+        return stuck == 0 ? std::string{} : std::to_string(stuck) + " reactors are stuck";
+    };
     status.not_ready = [&process]() -> std::string {
         if (process.draining.load(std::memory_order_relaxed)) return "draining";
         if (!process.started.load(std::memory_order_relaxed)) return "starting";
@@ -32,6 +38,30 @@ api::Status api_status(const Process& process, const Config& config) {
     };
     return status;
 }
+
+/// A connection on its way from the reactor that accepted it to the one that serves it: a command
+/// for its mailbox. Closed and no longer counted if it never arrives, because the process ends.
+class Passage {
+  public:
+    Passage(http::Server& to, net::Admission& admission, int fd, net::Admission::Verdict verdict)
+        : to_(&to), admission_(&admission), fd_(fd), verdict_(verdict) {}
+    Passage(Passage&& from) noexcept
+        : to_(from.to_), admission_(from.admission_), fd_(std::exchange(from.fd_, -1)),
+          verdict_(from.verdict_) {}
+    Passage& operator=(Passage&&) = delete;
+    ~Passage() {
+        if (fd_ < 0) return;
+        ::close(fd_);
+        admission_->leave();
+    }
+    void operator()() { to_->accept(std::exchange(fd_, -1), verdict_); }
+
+  private:
+    http::Server* to_;
+    net::Admission* admission_;
+    int fd_;
+    net::Admission::Verdict verdict_;
+};
 
 /// A Host header that names this machine: what a page of another site, whose name was made to point
 /// here (DNS rebinding), cannot send.
@@ -77,7 +107,7 @@ Worker::Worker(net::Reactor& reactor, Process& process, const Config& config,
       client_server_(reactor, clients_, process.admission, settings.http),
       operations_server_(reactor, operations_, process.admission, settings.http) {
     add_client_routes(config);
-    if (config.ops_listen.empty())
+    if (!process.own_operations)
         api_.add_operations(clients_, false);
     else
         api_.add_operations(operations_, true);
@@ -154,6 +184,35 @@ void Worker::listen(std::vector<net::ListenAddress>& addresses, bool operations)
                                      std::to_string(address.port) + ": " + why.message());
         acceptors_.push_back(std::move(acceptor));
     }
+}
+
+net::ListenAddress Worker::adopt(int fd, net::Acceptor::OnAccept on_accept) {
+    const Result<net::ListenAddress> address = net::listening_address(fd);
+    auto acceptor =
+        std::make_unique<net::Acceptor>(reactor_, process_.admission, std::move(on_accept));
+    error_code why = acceptor->adopt(fd);
+    if (!address) why = address.error();
+    if (why) throw std::runtime_error("cannot accept from an inherited socket: " + why.message());
+    acceptors_.push_back(std::move(acceptor));
+    return *address;
+}
+
+// Polled by all reactors, one socket would wake all of them for each connection: EPOLLEXCLUSIVE has
+// no effect through a poll set in a poll set, and where it has one the same reactor always wins.
+// Handed out in turn, every reactor gets its share for one post per connection
+// (docs/decisions/0008-inherited-sockets.md).
+net::ListenAddress Worker::accept_for_all(int fd, const std::vector<std::unique_ptr<Worker>>& all) {
+    return adopt(fd, [this, &all, next = std::size_t{reactor_.index()}](
+                         int accepted, net::Admission::Verdict verdict) mutable {
+        Worker& worker = *all[next++ % all.size()];
+        worker.reactor_.post(Passage{worker.client_server_, process_.admission, accepted, verdict});
+    });
+}
+
+net::ListenAddress Worker::accept_operations(int fd) {
+    return adopt(fd, [this](int accepted, net::Admission::Verdict verdict) {
+        operations_server_.accept(accepted, verdict);
+    });
 }
 
 void Worker::apply(const Settings& settings) {

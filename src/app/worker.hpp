@@ -26,8 +26,10 @@ namespace fanfare::app {
 struct Process {
     Metrics& metrics;
     net::Admission& admission;
+    const bool own_operations; // operations have a listener of their own
     std::atomic<bool> started{false};
     std::atomic<bool> draining{false};
+    std::atomic<std::size_t> reactors_stuck{0};
 };
 
 /// What a reload can change, made once and handed to every worker.
@@ -52,6 +54,11 @@ class Worker {
     void connect(const std::vector<std::unique_ptr<Worker>>& all);
     /// Before the reactor runs; fills in ports that were 0. Throws with the address on failure.
     void listen(std::vector<net::ListenAddress>& addresses, bool operations);
+    /// Before the reactor runs: accepts from a socket that exists, and gives the connections to all
+    /// workers in turn. Returns its address; throws on failure.
+    net::ListenAddress accept_for_all(int fd, const std::vector<std::unique_ptr<Worker>>& all);
+    /// The same for operations, which are served here.
+    net::ListenAddress accept_operations(int fd);
 
     // On the worker's reactor:
     void apply(const Settings& settings);
@@ -64,6 +71,7 @@ class Worker {
 
   private:
     void add_client_routes(const Config& config);
+    net::ListenAddress adopt(int fd, net::Acceptor::OnAccept on_accept);
     /// Asked before routing. True: it has answered.
     [[nodiscard]] bool gate(http::Exchange& exchange);
 

@@ -3,6 +3,7 @@
 #include <fanfare/net/reactor.hpp>
 
 #include <arpa/inet.h>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -43,6 +44,18 @@ bool resolve(const ListenAddress& address, SocketAddress& out) {
     return false;
 }
 
+/// The port has the same place in both families.
+std::uint16_t port_of(const SocketAddress& at) {
+    return ntohs(reinterpret_cast<const sockaddr_in*>(&at.storage)->sin_port); // NOLINT
+}
+
+Result<int> socket_option(int fd, int option) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    if (::getsockopt(fd, SOL_SOCKET, option, &value, &size) != 0) return system_error(errno);
+    return value;
+}
+
 // More connections a wake-up than this would starve the connections that are open.
 constexpr int accepts_per_turn = 64;
 constexpr int backlog = 4096;
@@ -69,6 +82,32 @@ Result<ListenAddress> parse_listen_address(const std::string& text) {
     SocketAddress probe;
     if (!resolve(address, probe)) return invalid;
     return address;
+}
+
+Result<ListenAddress> listening_address(int fd) {
+    const Result<int> family = socket_option(fd, SO_DOMAIN);
+    if (!family) return family.error();
+    if (*family != AF_INET && *family != AF_INET6) return system_error(EAFNOSUPPORT);
+    const Result<int> protocol = socket_option(fd, SO_PROTOCOL);
+    if (!protocol) return protocol.error();
+    // MPTCP is TCP for whoever accepts.
+    if (*protocol != IPPROTO_TCP && *protocol != IPPROTO_MPTCP)
+        return system_error(EPROTONOSUPPORT);
+    const Result<int> listens = socket_option(fd, SO_ACCEPTCONN);
+    if (!listens) return listens.error();
+    if (*listens == 0) return system_error(ENOTCONN);
+    SocketAddress at;
+    at.size = sizeof at.storage;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&at.storage), &at.size) != 0) // NOLINT
+        return system_error(errno);
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    const void* const host =
+        *family == AF_INET
+            ? static_cast<const void*>(
+                  &reinterpret_cast<const sockaddr_in*>(&at.storage)->sin_addr) // NOLINT
+            : &reinterpret_cast<const sockaddr_in6*>(&at.storage)->sin6_addr;   // NOLINT
+    if (::inet_ntop(*family, host, text.data(), text.size()) == nullptr) return system_error(errno);
+    return ListenAddress{text.data(), port_of(at)};
 }
 
 Acceptor::Acceptor(Reactor& reactor, Admission& admission, OnAccept on_accept)
@@ -99,11 +138,29 @@ error_code Acceptor::listen(ListenAddress& address) {
     at.size = sizeof at.storage;
     if (::getsockname(fd_, reinterpret_cast<sockaddr*>(&at.storage), &at.size) != 0) // NOLINT
         return fail();
-    // The port has the same place in both families.
-    address.port = ntohs(reinterpret_cast<const sockaddr_in*>(&at.storage)->sin_port); // NOLINT
+    address.port = port_of(at);
+    return begin();
+}
+
+error_code Acceptor::adopt(int fd) {
+    fd_ = fd;
+    // Whoever opened it need not have made it so, and accept must never wait.
+    const int flags = ::fcntl(fd_, F_GETFL);
+    if (flags < 0 || ::fcntl(fd_, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        ::fcntl(fd_, F_SETFD, FD_CLOEXEC) != 0) {
+        const int why = errno;
+        close();
+        return system_error(why);
+    }
+    return begin();
+}
+
+error_code Acceptor::begin() {
     spare_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (!reactor_.poll_set().add(fd_, *this, EPOLLIN)) return fail();
-    return {};
+    if (reactor_.poll_set().add(fd_, *this, EPOLLIN)) return {};
+    const int why = errno;
+    close();
+    return system_error(why);
 }
 
 void Acceptor::close() {

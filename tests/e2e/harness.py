@@ -189,14 +189,19 @@ def assert_problem(response, status, code=None, field=None):
 
 
 class Gateway:
-    """One gateway process in `directory`. `config` is a mapping, or None for the embedded default."""
+    """One gateway process in `directory`. `config` is a mapping, or None for the embedded default.
 
-    def __init__(self, directory, config, *, environment=None, port=None):
+    `wrapper`: a command that starts the gateway in its own place (exec), e.g. with sockets.
+    """
+
+    def __init__(self, directory, config, *, environment=None, port=None, wrapper=(), pass_fds=()):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.config_path = self.directory / "fanfare.yaml"
         self.environment = dict(environment or {})
+        self.wrapper = list(wrapper)
+        self.pass_fds = tuple(pass_fds)
         self.process = None
         self.exit_status = None
         self.config = None
@@ -210,7 +215,13 @@ class Gateway:
         self.config_path.write_text(yaml.safe_dump(self.config, sort_keys=False))
 
     def start(self):
-        command = [BINARY, "serve"]
+        self.spawn()
+        self._wait_ready()
+        return self
+
+    def spawn(self):
+        """Starts the process and waits for nothing."""
+        command = [*self.wrapper, BINARY, "serve"]
         if self.config is not None:
             command += ["--config", str(self.config_path)]
         environment = {name: value for name, value in os.environ.items()
@@ -218,9 +229,9 @@ class Gateway:
         with open(self.directory / "stdout.log", "ab") as out, \
                 open(self.directory / "stderr.log", "ab") as err:
             self.process = subprocess.Popen(command, cwd=self.directory, env=environment,
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+                                            stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                                            pass_fds=self.pass_fds)
         self.exit_status = None
-        self._wait_ready()
         return self
 
     @property

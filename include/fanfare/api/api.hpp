@@ -26,6 +26,8 @@ struct Status {
     /// Empty: ready. Else why not, for people: "starting", "draining".
     std::function<std::string()> not_ready;
     std::string node;
+    /// Empty: alive. Else what has failed for good, for people: "1 reactors are stuck".
+    std::function<std::string()> not_healthy = [] { return std::string{}; };
 };
 
 /// One per reactor.

@@ -1,6 +1,7 @@
 #pragma once
 // One listening socket per reactor and address, bound with SO_REUSEPORT so that the kernel spreads
-// new connections; accepts in batches and survives running out of descriptors.
+// new connections; or a socket that somebody else opened (systemd). Accepts in batches and survives
+// running out of descriptors.
 
 #include <fanfare/base/result.hpp>
 #include <fanfare/net/admission.hpp>
@@ -21,6 +22,9 @@ struct ListenAddress {
     std::uint16_t port = 0;
 };
 [[nodiscard]] Result<ListenAddress> parse_listen_address(const std::string& text);
+/// Where an inherited socket listens. Fails with EBADF or ENOTSOCK, EAFNOSUPPORT (neither IPv4 nor
+/// IPv6), EPROTONOSUPPORT (not TCP) or ENOTCONN (does not listen).
+[[nodiscard]] Result<ListenAddress> listening_address(int fd);
 
 class Acceptor final : PollHandler, TimerWheel::Timer {
   public:
@@ -33,6 +37,9 @@ class Acceptor final : PollHandler, TimerWheel::Timer {
     /// Binds and listens; call before the reactor runs, or on its thread. `address.port` 0 is
     /// replaced by the port that was given, so that the other reactors bind the same.
     [[nodiscard]] error_code listen(ListenAddress& address);
+    /// Accepts from a listening socket that exists, and owns it from now on, also on failure. When
+    /// to call: as above.
+    [[nodiscard]] error_code adopt(int fd);
     /// No more connections; on the reactor's thread.
     void close();
 
@@ -40,6 +47,7 @@ class Acceptor final : PollHandler, TimerWheel::Timer {
     void on_events(std::uint32_t events) override;
     void on_timer() override;
     void out_of_descriptors();
+    [[nodiscard]] error_code begin();
 
     Reactor& reactor_;
     Admission& admission_;

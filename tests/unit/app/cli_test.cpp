@@ -11,7 +11,6 @@
 #include <filesystem>
 #include <regex>
 #include <sstream>
-#include <support/source_dir.hpp>
 
 namespace fanfare::app {
 namespace {
@@ -34,7 +33,7 @@ std::string part(const std::string& token, std::size_t index) {
 }
 
 std::string shipped(const char* name) {
-    return (fanfare::test::source_dir() / "config" / name).string();
+    return (std::filesystem::path{__FILE__}.parent_path() / "../../../config" / name).string();
 }
 
 } // namespace

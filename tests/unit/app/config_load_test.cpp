@@ -14,7 +14,6 @@
 #include <fstream>
 #include <regex>
 #include <sstream>
-#include <support/source_dir.hpp>
 
 namespace fanfare::app {
 namespace {
@@ -37,7 +36,7 @@ std::string refusal(const std::string& yaml, const Environment& environment) {
 
 /// config/ of the tree that these tests were compiled from.
 std::filesystem::path shipped() {
-    return fanfare::test::source_dir() / "config";
+    return std::filesystem::path{__FILE__}.parent_path() / "../../../config";
 }
 std::string read(const std::filesystem::path& path) {
     std::ostringstream text;

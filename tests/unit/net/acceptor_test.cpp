@@ -250,3 +250,68 @@ TEST_CASE("acceptor: out of descriptors it sends one away, rests, and recovers",
     std::array<char, 8> buffer{};
     CHECK(::recv(listener.accepted[0].fd.get(), buffer.data(), buffer.size(), 0) == 1);
 }
+
+namespace {
+
+/// As a service manager opens it: blocking, and kept by exec.
+test::Descriptor opened(int family, int type, int protocol = 0) {
+    test::Descriptor fd{::socket(family, type, protocol)};
+    REQUIRE(fd.get() >= 0);
+    return fd;
+}
+
+test::Descriptor listening(int family) {
+    test::Descriptor fd = opened(family, SOCK_STREAM);
+    test::LoopbackAddress address = test::loopback(family, 0);
+    REQUIRE(::bind(fd.get(), address.get(), address.size) == 0);
+    REQUIRE(::listen(fd.get(), 16) == 0);
+    return fd;
+}
+
+} // namespace
+
+TEST_CASE("inherited listener: its address is read from it", "[net][acceptor]") {
+    const test::Descriptor v4 = listening(AF_INET);
+    const auto address = net::listening_address(v4.get());
+    REQUIRE(address.has_value());
+    CHECK(address->host == "127.0.0.1");
+    CHECK(test::connect_to(address->port).get() >= 0);
+    if (!test::has_ipv6_loopback()) return;
+    const test::Descriptor v6 = listening(AF_INET6);
+    const auto address6 = net::listening_address(v6.get());
+    REQUIRE(address6.has_value());
+    CHECK(address6->host == "::1");
+    CHECK(test::connect_to(address6->port, AF_INET6).get() >= 0);
+}
+
+TEST_CASE("inherited listener: everything else is refused with its reason", "[net][acceptor]") {
+    CHECK(net::listening_address(-1).error().value() == EBADF);
+    const test::Descriptor file{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    CHECK(net::listening_address(file.get()).error().value() == ENOTSOCK);
+    CHECK(net::listening_address(opened(AF_UNIX, SOCK_STREAM).get()).error().value() ==
+          EAFNOSUPPORT);
+    CHECK(net::listening_address(opened(AF_INET, SOCK_DGRAM).get()).error().value() ==
+          EPROTONOSUPPORT);
+    CHECK(net::listening_address(opened(AF_INET, SOCK_STREAM).get()).error().value() == ENOTCONN);
+    const test::SocketPair pair = test::connected_pair(AF_INET);
+    CHECK(net::listening_address(pair.server.get()).error().value() == ENOTCONN);
+}
+
+TEST_CASE("inherited listener: accepts without ever waiting, and is closed in the end",
+          "[net][acceptor]") {
+    Admission admission{0};
+    Listener listener{admission};
+    test::Descriptor inherited = listening(AF_INET);
+    const int fd = inherited.get();
+    const std::uint16_t port = net::listening_address(fd)->port;
+    const auto early = test::connect_to(port); // before anyone accepts
+    REQUIRE_FALSE(listener.acceptor->adopt(inherited.release()));
+    CHECK((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+    CHECK((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    REQUIRE(listener.turn_until_accepted(1));
+    listener.reactor.run_turn();
+    listener.acceptor->close();
+    CHECK(::fcntl(fd, F_GETFD) == -1);
+    CHECK(test::connect_to(port).get() == -1);
+    CHECK(listener.acceptor->adopt(-1).value() == EBADF);
+}
