@@ -19,7 +19,7 @@
 namespace floor_server {
 namespace {
 
-constexpr std::size_t buffer_bytes = 256 * 1024;
+constexpr std::size_t buffer_bytes = std::size_t{256} * 1024;
 constexpr std::string_view epoch = "floor";
 
 // What a publish without any subscriber is answered: the floor of an HTTP request.

@@ -88,7 +88,9 @@ ClientFrame parse_frame(std::string_view in) {
     const std::string_view mask = in.substr(begin - mask_bytes, mask_bytes);
     ClientFrame frame{.size = begin + length, .opcode = opcode, .payload = {}};
     frame.payload = in.substr(begin, length);
-    for (std::size_t i = 0; i < frame.payload.size(); ++i) frame.payload[i] ^= mask[i % mask_bytes];
+    for (std::size_t i = 0; i < frame.payload.size(); ++i) {
+        frame.payload[i] = static_cast<char>(frame.payload[i] ^ mask[i % mask_bytes]);
+    }
     return frame;
 }
 

@@ -1,5 +1,5 @@
-// What browsers load: the demo page at `/`, and the client library at `/fanfare.js`, embedded from
-// assets/.
+// What browsers load: the client library at `/fanfare.js`, and the demo page at `/`, both embedded
+// from assets/.
 
 #include "context.hpp"
 
@@ -13,6 +13,8 @@ namespace fanfare::api {
 // Written by the build from assets/.
 extern const char demo_page[];
 extern const std::size_t demo_page_size;
+extern const char demo_module[];
+extern const std::size_t demo_module_size;
 extern const char client_module[];
 extern const std::size_t client_module_size;
 extern const char client_types[];
@@ -82,9 +84,11 @@ void add_page_routes(http::Router& router) {
     // covers WebSockets of the same origin (CSP 3).
     add_file(router, "/", "text/html; charset=utf-8", {demo_page, demo_page_size},
              "Content-Security-Policy: default-src 'none'; connect-src 'self'; "
-             "style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data:; "
+             "style-src 'unsafe-inline'; script-src 'self'; img-src data:; "
              "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
              "Referrer-Policy: no-referrer\r\n");
+    add_file(router, "/demo.js", "text/javascript; charset=utf-8", {demo_module, demo_module_size},
+             {});
 }
 
 } // namespace fanfare::api

@@ -142,6 +142,7 @@ class Network:
         self.mode = "open"
         self.refuse_upgrades = False
         self.heads = []          # first lines of what connected
+        self.heartbeats = 0      # comments in streams that have passed
         self.pairs = []
         self.lock = threading.Lock()
         self.port = free_port()
@@ -173,6 +174,11 @@ class Network:
         self._break()            # a connection with a hole in it is of no use
         self.mode = "open"
         self._listen()
+
+    def wait_heartbeats(self, count=3):
+        """From these a stream knows how long silence is normal: nothing else tells it."""
+        before = self.heartbeats
+        wait_until(lambda: self.heartbeats >= before + count, 4 * TIMEOUT, "heartbeats of a stream")
 
     def drop(self):
         """Breaks every connection; new ones pass."""
@@ -221,6 +227,7 @@ class Network:
             while data := source.recv(65536):
                 if self.mode in passing:
                     sink.sendall(data)
+                    self.heartbeats += data.count(b"\n:\n\n")
         except OSError:
             pass
         # In a hole even the end of a connection goes unheard.

@@ -47,6 +47,8 @@ def test_quick_table_has_a_figure_in_every_row(tmp_path):
         assert re.search(r"[1-9]", figure), (row, figure)
         assert re.search(r"\d", floor) or row in WITHOUT_FLOOR, (row, floor)
         assert re.search(r"[1-9]", ratio) or row in WITHOUT_RATIO, (row, ratio)
+        if row.startswith("memory"):        # the promise: at most 10 KB an idle connection
+            assert 0 < int(re.match(r"(\d+) B", figure)[1]) < 10_000 - 4_100
     assert (tmp_path / "table.md").read_text() == run.stdout
     for row in LINES:
         raw = json.loads((tmp_path / f"{row}.json").read_text())

@@ -228,7 +228,7 @@ def test_notices_a_dead_network_and_resumes(start, room, clients):
         gateway.publish(room, 1)
         for client in (websocket, stream):
             client.wait_offset(room, 1)
-        time.sleep(1)        # the stream learns from two comments how often they come
+        network.wait_heartbeats()
         network.blackhole()
         begin = time.time()
         for n in range(2, 6):

@@ -378,7 +378,6 @@ class SocketLink {
   #pending = new Map();     // id → { op, request or done }
   #lastId = 0;
   #heard = 0;
-  #asked = 0;               // when a ping was sent that nothing has followed
   #timer = new Timer();
 
   constructor(core, token) {
@@ -467,11 +466,13 @@ class SocketLink {
   }
   check(patience) {
     if (!this.isOpen || this.#dead) return;
-    const asked = (this.#asked = monotonic());
-    this.send("ping", {}, () => {});
+    const asked = monotonic();
+    let answered = false;
+    this.send("ping", {}, () => { answered = true; });
     this.#timer.set(patience, () => {
-      if (this.#heard < asked) this.fail("the gateway is silent");
-      else this.#watch();
+      if (answered) this.#watch();
+      else if (this.#heard < asked) this.fail("the gateway is silent");
+      else this.check(patience);      // what was heard may have been on its way before: ask once more
     });
   }
 
