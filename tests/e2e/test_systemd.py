@@ -4,11 +4,9 @@ There is no service manager here. Its side of each contract is played by systemd
 (systemd-analyze, systemd-socket-activate), by a notify socket, and by sockets that the test opens.
 """
 
-import asyncio
 import ctypes
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -385,10 +383,10 @@ def test_each_kind_of_address_is_replaced_alone(tmp_path):
         options = inherited(listener, names=["ops"])
         gateway = Gateway(tmp_path, default_config(), **options)
         gateway.spawn()
+        wait_until(lambda: _status(port_of(listener), "/ready") == 200, 10 * PATIENCE, "/ready")
         # `server.listen` is bound, and operations are not served there.
-        wait_until(lambda: _status(gateway.port, "/api/v1/rooms") == 401, what="the clients' port")
+        assert _status(gateway.port, "/api/v1/rooms") == 401
         assert _status(gateway.port, "/ready") == 404
-        assert _status(port_of(listener), "/ready") == 200
         gateway.stop()
 
 
