@@ -127,6 +127,8 @@ class Root:
              "KILL", "bash", "-c", self.SETUP, "bash", str(directory)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert self.holder.stdout.readline() == "ready\n", "cannot make an overlay over /"
+        # --root: this may itself run in a chroot, which a mount namespace knows nothing of.
+        self.enter = ["nsenter", f"--target={self.holder.pid}", "--mount", "--net", "--root"]
         self.run("/usr/bin/python3", "-c", self.LOOPBACK_UP)
 
     def close(self):
@@ -136,8 +138,7 @@ class Root:
 
     def command(self, *command, user=None):
         as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
-        return ["nsenter", f"--target={self.holder.pid}", "--mount", "--net", "chroot",
-                str(self.directory / "root"), *as_user, *map(str, command)]
+        return [*self.enter, "chroot", str(self.directory / "root"), *as_user, *map(str, command)]
 
     def run(self, *command, check=True, user=None, data=None):
         result = subprocess.run(self.command(*command, user=user), input=data, check=False,
@@ -171,8 +172,7 @@ class Root:
 
     def written(self):
         """Files that were made and are still there, without what the system keeps about itself."""
-        upper = self.command("true")[:5]      # nsenter without chroot
-        text = output_of(*upper[:4], "find", self.directory / "upper", "!", "-type", "d", "!",
+        text = output_of(*self.enter, "find", self.directory / "upper", "!", "-type", "d", "!",
                          "-type", "c", "-printf", "/%P\n")
         about_itself = re.compile(
             r"/(var/lib/dpkg/|var/log/|var/cache/|root/|tmp/|usr/lib/locale/|usr/share/mime/"
