@@ -4,11 +4,9 @@ There is no service manager here. Its side of each contract is played by systemd
 (systemd-analyze, systemd-socket-activate), by a notify socket, and by sockets that the test opens.
 """
 
-import asyncio
 import ctypes
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -263,10 +261,16 @@ class StoppedThread:
     def _call(self, request):
         arguments = [ctypes.c_long(request), ctypes.c_long(self.thread)] + [ctypes.c_void_p(0)] * 2
         if self.libc.ptrace(*arguments) == -1:
-            raise OSError(ctypes.get_errno(), f"ptrace {request:#x} of thread {self.thread}")
+            number = ctypes.get_errno()
+            raise OSError(number, f"{os.strerror(number)}: ptrace {request:#x}")
 
     def release(self):
-        self._call(self.DETACH)
+        try:
+            self._call(self.DETACH)
+        except ProcessLookupError:
+            # The process has ended. What is left of a traced thread is its tracer's to collect, and
+            # the process cannot be waited for until that is done.
+            os.waitpid(self.thread, self.WALL)
 
 
 def test_a_stuck_reactor_starves_the_watchdog(spawn, notify):
@@ -309,7 +313,6 @@ def test_sigterm_ends_the_process_although_a_reactor_is_stuck(spawn, notify):
         # Who does not read what is said holds up whoever says it.
         wait_until(lambda: (notify.next(0.01), '"event":"stopped"' in gateway.log())[1],
                    15 * PATIENCE, "the end")
-        # A thread that is traced must be let go in order to die.
     finally:
         stopped.release()
     assert gateway.wait_exit() == 1
@@ -380,10 +383,10 @@ def test_each_kind_of_address_is_replaced_alone(tmp_path):
         options = inherited(listener, names=["ops"])
         gateway = Gateway(tmp_path, default_config(), **options)
         gateway.spawn()
+        wait_until(lambda: _status(port_of(listener), "/ready") == 200, 10 * PATIENCE, "/ready")
         # `server.listen` is bound, and operations are not served there.
-        wait_until(lambda: _status(gateway.port, "/api/v1/rooms") == 401, what="the clients' port")
+        assert _status(gateway.port, "/api/v1/rooms") == 401
         assert _status(gateway.port, "/ready") == 404
-        assert _status(port_of(listener), "/ready") == 200
         gateway.stop()
 
 

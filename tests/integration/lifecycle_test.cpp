@@ -70,25 +70,25 @@ rooms: [{match: "*", subscribe: anyone}]
 class StuckThread {
   public:
     explicit StuckThread(const std::string& name) {
-        held_ = true;
-        arrived_ = false;
+        held = true;
+        arrived = false;
         struct sigaction action {};
         action.sa_handler = [](int) { // NOLINT: nothing here but lock-free atomics and nanosleep
-            arrived_ = true;
-            while (held_) {
+            arrived = true;
+            while (held) {
                 const timespec moment{0, 1'000'000};
                 ::nanosleep(&moment, nullptr);
             }
         };
         ::sigaction(SIGUSR1, &action, &before_);
         REQUIRE(::syscall(SYS_tgkill, ::getpid(), thread(name), SIGUSR1) == 0);
-        REQUIRE(eventually([] { return arrived_.load(); }));
+        REQUIRE(eventually([] { return arrived.load(); }));
     }
     ~StuckThread() { release(); }
     StuckThread(const StuckThread&) = delete;
     StuckThread& operator=(const StuckThread&) = delete;
     void release() {
-        if (held_.exchange(false)) ::sigaction(SIGUSR1, &before_, nullptr);
+        if (held.exchange(false)) ::sigaction(SIGUSR1, &before_, nullptr);
     }
 
   private:
@@ -101,8 +101,8 @@ class StuckThread {
         throw std::runtime_error("no thread is called " + name);
     }
 
-    static inline std::atomic<bool> held_{false};
-    static inline std::atomic<bool> arrived_{false};
+    static inline std::atomic<bool> held{false};
+    static inline std::atomic<bool> arrived{false};
     struct sigaction before_ {};
 };
 
