@@ -333,6 +333,19 @@ def test_a_first_connect_that_fails_is_tried_again_ever_more_rarely(start, room,
         client.wait(ready=room)
 
 
+def test_a_connect_that_is_never_answered_is_given_up(gateway, room, clients):
+    with Network(gateway.port) as network:
+        network.mute()
+        pair = clients(network.url, kinds=TRANSPORTS, connectTimeout=300)
+        for client in pair:
+            client.subscribe(room, ready=False)
+        for client in pair:
+            client.wait(event="close", count=2)
+        network.restore()
+        for client in pair:
+            client.wait(ready=room)
+
+
 def test_the_gateway_may_be_away_for_long_and_websocket_is_used_again(start, room, clients):
     """Handshakes that fail because nothing is there must not end in SSE for good."""
     gateway = start()
@@ -345,6 +358,21 @@ def test_the_gateway_may_be_away_for_long_and_websocket_is_used_again(start, roo
     wait_until(lambda: client.look()["transport"] == "websocket", 2 * TIMEOUT, "a WebSocket")
     assert client.call("publish", room, 1)["offset"] == 1
     client.wait_offset(room, 1)
+
+
+def test_callbacks_may_close_and_unsubscribe(gateway, room, clients):
+    for client in clients(gateway.url, kinds=TRANSPORTS):
+        client.subscribe(room, "leaves", leaving=1)
+        client.subscribe(room, "stays")
+        client.subscribe(f"{room}:end", closing=1)
+        first = gateway.publish_many(room, [1, 2, 3])["offset"] - 2
+        client.wait_offset("stays", first + 2)
+        assert client.offsets("leaves") == [first]
+        gateway.publish_many(f"{room}:end", [1, 2, 3])
+        client.wait(event="close")
+        client.look()
+        assert [one["data"] for one in client.messages(f"{room}:end")] == [1]
+        assert client.ends() < 2 * PATIENCE
 
 
 # -- requests in flight ---------------------------------------------------------------------------------
@@ -482,6 +510,7 @@ def test_a_token_that_ends_is_replaced_on_return(start, room, clients):
     pair = clients(gateway.url, kinds=TRANSPORTS, tokens=[old])
     for client in pair:
         client.subscribe(room)
+    for client in pair:
         client.wait(asked="expiring")
         client.tell("tokens", list=[token("ada")])
     for client in pair:
@@ -496,6 +525,30 @@ def test_a_broken_get_token_is_reported_and_asked_again(gateway, room, clients):
     client.subscribe(room)
     assert client.look()["user"] == "ada"
     assert len([one for one in client.all(event="error") if "no network" in one["value"]["message"]]) == 2
+
+
+def test_a_wrong_clock_does_not_make_it_ask_in_a_tight_loop(gateway, room, clients):
+    """Every token that comes seems to be over: accepted all the same, within the gateway's leeway."""
+    client = clients(gateway.url, tokens=[token("ada", ttl=-3 - n) for n in range(20)])
+    client.subscribe(room)
+    first = client.wait(asked="expiring")
+    client.wait(asked="expiring", count=3)
+    time.sleep(max(0, first["at"] / 1000 + 6.5 - time.time()))      # 2 s, 4 s, 8 s …
+    assert len(client.all(asked="expiring")) == 3
+    assert not client.all(event="close")
+
+
+def test_without_a_token_a_stream_gets_the_rooms_that_need_none(gateway, tag, clients):
+    client = clients(gateway.url, transport="sse", tokens=[None])
+    client.subscribe(f"open:{tag}", ready=False)
+    client.subscribe(f"chat:{tag}:a", ready=False)
+    client.wait(ready=f"open:{tag}")
+    assert client.wait(refused=f"chat:{tag}:a")["error"]["code"] == "unauthorized"
+    # The same beside a stream that lives.
+    client.subscribe(f"chat:{tag}:b", ready=False)
+    assert client.wait(refused=f"chat:{tag}:b")["error"]["code"] == "unauthorized"
+    gateway.publish(f"open:{tag}", 1)
+    client.wait_offset(f"open:{tag}", 1)
 
 
 def test_signs_in_during_the_session(gateway, tag, clients):

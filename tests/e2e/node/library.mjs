@@ -46,12 +46,15 @@ client.on("error", (error) => report({ event: "error", value: fault(error) }));
 
 const subscriptions = new Map();
 const commands = {
-  subscribe({ target, options, as, only, failing }) {
+  subscribe({ target, options, as, only, failing, leaving, closing }) {
     const callbacks = {};
     for (const name of only ?? ["message", "join", "leave", "subscribed", "lost", "unsubscribed", "acked", "error"])
       callbacks[name] = (value) => {
         report({ on: name, as, value: name === "error" ? fault(value) : value });
-        if (name === "message" && value.data === failing) throw new Error("on purpose");
+        if (name !== "message") return;
+        if (value.data === leaving) subscription.unsubscribe();
+        if (value.data === closing) client.close();
+        if (value.data === failing) throw new Error("on purpose");
       };
     const subscription = client.subscribe(target, callbacks, options);
     subscriptions.set(as, subscription);
