@@ -1,5 +1,7 @@
 """The client library in Node against the real gateway: rooms, requests and lost connections (docs/clients.md)."""
 
+import time
+
 from harness import PATIENCE, TIMEOUT, token, wait_until
 from library import STREAM_RETURN, TRANSPORTS, Library, Network, Publisher, needs_node
 

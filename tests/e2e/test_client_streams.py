@@ -77,6 +77,32 @@ def test_another_choice_of_rooms_loses_and_repeats_nothing(gateway, tag, clients
     client.wait_offset("again", last)
 
 
+def test_a_stream_without_a_cursor_asks_for_as_much_as_it_misses(gateway, tag, clients):
+    rooms = [f"open:{tag}:a", f"open:{tag}:b"]      # keep 5,000
+    with Network(gateway.port) as network:
+        client = clients(network.url, transport="sse")
+        client.subscribe(rooms[0])
+        gateway.publish(rooms[0], 1)
+        client.wait_offset(rooms[0], 1)
+        network.cut()
+        gateway.publish_many(rooms[0], range(2, 3001))
+        client.wait(event="close")
+        client.subscribe(rooms[1], ready=False)     # now it is another URL, whose cursor there is not
+        network.restore()
+        client.wait_offset(rooms[0], 3000)
+        assert client.offsets(rooms[0]) == list(range(1, 3001))
+        assert not client.all(on="lost")
+        # More than is kept.
+        network.cut()
+        gateway.publish_many(rooms[0], range(3001, 9001))
+        client.tell("unsubscribe", **{"as": rooms[1]})
+        network.restore()
+        lost = client.wait(on="lost", timeout=6 * TIMEOUT)["value"]
+        assert lost["reason"] == "trimmed" and lost["missed"] == 1000
+        client.wait_offset(rooms[0], 9000)
+        assert client.offsets(rooms[0])[3000:] == list(range(4001, 9001))
+
+
 def test_ephemeral_messages_are_not_doubled_when_streams_change(gateway, tag, clients):
     room = f"open:{tag}:main"
     client = clients(gateway.url, transport="sse")

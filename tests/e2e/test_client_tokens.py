@@ -67,12 +67,12 @@ def test_a_token_that_ends_is_replaced_on_return(start, room, clients):
     """getToken() gives nothing fresh before the end, and does so when asked after it."""
     gateway = start({"auth": {"jwt": {"leeway": "0s"}}})
     old = token("ada", ttl=6)
-    pair = clients(gateway.url, kinds=TRANSPORTS, tokens=[old])
+    tokens = [{"connect": old, "expiring": old, "refused": token("ada")}]
+    pair = clients(gateway.url, kinds=TRANSPORTS, tokens=tokens)
     for client in pair:
         client.subscribe(room)
     for client in pair:
         client.wait(asked="expiring")
-        client.tell("tokens", list=[token("ada")])
     for client in pair:
         client.opened(2, timeout=STREAM_RETURN)
         gateway.publish(room, "after")

@@ -557,7 +557,7 @@ class StreamLink {
   isOpen = false;
   session = null; user = null; node = null; expires = undefined;
   inFlight = 0;
-  #core; #token; #cursor; #overlap;
+  #core; #token; #cursor; #beside; #replay;
   #abort = new AbortController();
   #dead = false;
   #timer = new Timer();
@@ -566,12 +566,17 @@ class StreamLink {
   #lastComment = 0;
   #foreign = false;
 
-  /** `overlap`: there is a stream that lives until this one takes over, so little is to be replayed. */
-  constructor(core, token, rooms, cursor, overlap) {
+  /**
+   * `beside`: there is a stream that lives until this one takes over. `replay`: how many messages of
+   * each room to ask for, where no cursor names the exact place; `tries`: how often that was too few.
+   */
+  constructor(core, token, rooms, cursor, { beside, replay = 100, tries = 0 }) {
     this.#core = core;
     this.#token = token;
     this.#cursor = cursor;
-    this.#overlap = overlap;
+    this.#beside = beside;
+    this.#replay = replay;
+    this.tries = tries;
     this.rooms = rooms;                             // in the order of the URL
     const { sub, exp } = claimsOf(token ?? "");
     this.user = text(sub) || null;
@@ -597,9 +602,7 @@ class StreamLink {
 
   #url() {
     const query = this.rooms.map(({ name }) => ["room", name]);
-    // Rooms that have a position say by `last` how much may be missing, since only a cursor can name
-    // the exact place: a little if the old stream is alive, else as much as is sensible.
-    const wishes = this.rooms.map((room) => (room.resumePoint ? (this.#overlap ? 100 : 1000) : room.last));
+    const wishes = this.rooms.map((room) => (room.resumePoint ? this.#replay : room.last));
     const last = Math.max(0, ...wishes);
     if (last > 0 && !this.#cursor) query.push(["last", Math.min(last, 0xffffffff)]);
     const device = this.rooms.find((room) => room.device)?.device;
@@ -636,10 +639,12 @@ class StreamLink {
     if (retry !== undefined) this.#retry = retry;
     const fields = data === undefined ? null : parseObject(data);
     if (event === "ready" && fields && !this.isOpen) {
+      const rooms = isObject(fields.rooms) ? fields.rooms : {};
+      const missing = this.#cursor ? 0 : this.#missing(rooms, asked);
+      if (missing > this.#replay && this.#core.askForMore(this, missing)) return;
       if (id) this.#cursor = id;
       this.session = text(fields.session);
       this.isOpen = true;
-      const rooms = isObject(fields.rooms) ? fields.rooms : {};
       this.#core.opened(this);
       for (const room of this.rooms) {
         const answer = Object.hasOwn(rooms, room.name) ? rooms[room.name] : null;
@@ -664,6 +669,16 @@ class StreamLink {
     if (id !== undefined) this.#cursor = id || undefined;
   }
 
+  /** The most that one of the rooms has to catch up. */
+  #missing(answers, asked) {
+    const of = (room) => {
+      const from = room.position ?? asked.get(room);
+      const answer = Object.hasOwn(answers, room.name) ? answers[room.name] : null;
+      return from && from.epoch === answer?.epoch && isOffset(answer.offset) ? answer.offset - from.offset : 0;
+    };
+    return Math.max(0, ...this.rooms.map(of));
+  }
+
   async #refused(response) {
     const body = parseObject(await response.text()) ?? {};
     this.#end = { code: 1006, status: response.status, reason: text(body.detail) || `HTTP status ${response.status}` };
@@ -671,7 +686,7 @@ class StreamLink {
     if (after > 0) this.#retry = after * 1000;
     if (![400, 401, 403].includes(response.status)) return;
     // With a token it is the token that is bad; without one, a room may need one.
-    const mayAsk = this.#core.mayAskForToken && !this.#core.hasAskedInVain && !this.#overlap;
+    const mayAsk = this.#core.mayAskForToken && !this.#core.hasAskedInVain && !this.#beside;
     if (response.status === 401 && (this.#token || mayAsk)) {
       this.#end.code = TOKEN_REFUSED;
       return;
@@ -1224,7 +1239,7 @@ class Core {
       return this.#stop({ code: TOKEN_REFUSED, reason: "the token was refused, and there is no fresh one" });
     if (kind === "sse") {
       if (this.#streamRooms().length === 0) return this.#setState("idle");
-      this.link = this.#stream(token, false);
+      this.link = this.#stream(token, { beside: false });
     } else {
       this.link = new SocketLink(this, token);
     }
@@ -1255,10 +1270,21 @@ class Core {
     for (const pattern of this.patterns.values()) complain(pattern, "unavailable", "patterns need a WebSocket");
     return rooms.slice(0, STREAM_ROOMS_MAX);
   }
-  #stream(token, overlap) {
+  #stream(token, more) {
     const rooms = this.#streamRooms();
     const from = this.link?.kind === "sse" ? this.link.cursor : this.#cursor;
-    return new StreamLink(this, token, rooms, sameList(from?.rooms, rooms) ? from.id : undefined, overlap);
+    return new StreamLink(this, token, rooms, sameList(from?.rooms, rooms) ? from.id : undefined, more);
+  }
+  /** A stream that would leave a hole is opened again with a longer replay; in vain, it is `lost`. */
+  askForMore(link, missing) {
+    const beside = link === this.#candidate;
+    if (link.tries >= 3 || (!beside && link !== this.link)) return false;
+    const next = this.#stream(this.#jwt, { beside, replay: 2 * missing, tries: link.tries + 1 });
+    link.close();
+    if (beside) this.#candidate = next;
+    else this.link = next;
+    next.open();
+    return true;
   }
   /** The rooms (or the token) have changed: a new stream takes over when it is ready. */
   async #restream(evenSo = false) {
@@ -1285,7 +1311,7 @@ class Core {
       return this.#dial();
     }
     this.#echoes.clear();
-    this.#candidate = this.#stream(this.#jwt, true);
+    this.#candidate = this.#stream(this.#jwt, { beside: true });
     this.#candidate.open();
   }
   #dropCandidate() {
