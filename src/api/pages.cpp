@@ -26,8 +26,7 @@ namespace {
 /// the same in every process, or nodes behind one address would undo each other's caching.
 std::string entity_tag(std::string_view content) {
     std::uint64_t hash = 14'695'981'039'346'656'037U;
-    for (const char c : content)
-        hash = (hash ^ static_cast<unsigned char>(c)) * 1'099'511'628'211U;
+    for (const char c : content) hash = (hash ^ static_cast<unsigned char>(c)) * 1'099'511'628'211U;
     std::string tag = "\"";
     append_number(tag, hash);
     return tag + '"';
@@ -52,7 +51,8 @@ void add_file(http::Router& router, std::string path, std::string_view content_t
     http::Route route;
     route.pattern = std::move(path);
     std::string tag = entity_tag(content);
-    headers += "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nETag: " + tag + "\r\n";
+    headers +=
+        "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nETag: " + tag + "\r\n";
     route.handler = [content_type, content, tag = std::move(tag),
                      headers = std::move(headers)](http::Exchange& exchange) {
         http::Response response;

@@ -214,10 +214,10 @@ void SseService::preflight(http::Exchange& exchange) {
     const std::string cors = cors_headers(exchange.head(), shared_->sessions.options());
     response.headers += cors;
     if (cors.find("Allow-Origin") != std::string::npos)
-        response.headers +=
-            "Access-Control-Allow-Methods: GET\r\n"
-            "Access-Control-Allow-Headers: authorization, cache-control, content-type, last-event-id\r\n"
-            "Access-Control-Max-Age: 7200\r\n";
+        response.headers += "Access-Control-Allow-Methods: GET\r\n"
+                            "Access-Control-Allow-Headers: authorization, cache-control, "
+                            "content-type, last-event-id\r\n"
+                            "Access-Control-Max-Age: 7200\r\n";
     exchange.respond(response);
 }
 

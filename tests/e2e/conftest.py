@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from harness import BINARY, Gateway, default_config, merged
+from library import Library
 
 
 def pytest_sessionstart(session):
@@ -71,3 +72,20 @@ def tag():
 def room(tag):
     """A room that anyone may subscribe to and subscribers may publish in."""
     return f"open:{tag}"
+
+
+@pytest.fixture
+def clients():
+    """clients(url, options…) starts libraries; they are ended with the test."""
+    running = []
+
+    def start(url, *, kinds=(None,), **options):
+        for kind in kinds:
+            running.append(Library(url, **options, **({"transport": kind} if kind else {})))
+        return running[-1] if len(kinds) == 1 else running[-len(kinds):]
+
+    yield start
+    for one in running:
+        one.process.kill()
+    for one in running:
+        one.__exit__(None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import REPOSITORY, TIMEOUT, free_port, wait_until
+from harness import PATIENCE, REPOSITORY, TIMEOUT, free_port, wait_until
 
 SCRIPTS = Path(__file__).resolve().parent / "node"
 MODULE = REPOSITORY / "src/api/assets/client/fanfare.js"
@@ -24,6 +24,8 @@ needs_node = pytest.mark.skipif(
 
 # Short enough for a test; SSE waits as its `retry:` says whatever is given here.
 BACKOFF = {"min": 50, "max": 400}
+STREAM_RETURN = 10 * PATIENCE      # after a `retry:` of up to 5 s
+TRANSPORTS = ("websocket", "sse")
 
 
 class Library:

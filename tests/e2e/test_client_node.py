@@ -1,37 +1,11 @@
-"""The client library in Node against the real gateway: what it promises in docs/clients.md."""
+"""The client library in Node against the real gateway: rooms, requests and lost connections (docs/clients.md)."""
 
-import signal
 import time
 
-import pytest
-
-from harness import ALLOWED_ORIGIN, PATIENCE, TIMEOUT, token, wait_until
-from library import BACKOFF, Library, Network, Publisher, needs_node
+from harness import PATIENCE, TIMEOUT, token, wait_until
+from library import STREAM_RETURN, TRANSPORTS, Library, Network, Publisher, needs_node
 
 pytestmark = needs_node
-
-TRANSPORTS = ("websocket", "sse")
-# A stream comes back after its `retry:`, up to 5 s.
-STREAM_RETURN = 10 * PATIENCE
-
-
-def both(url, **options):
-    return [Library(url, transport=kind, **options) for kind in TRANSPORTS]
-
-
-@pytest.fixture
-def clients():
-    """clients(url, options…) starts libraries; they are ended with the test."""
-    running = []
-
-    def start(url, *, kinds=(None,), **options):
-        for kind in kinds:
-            running.append(Library(url, **options, **({"transport": kind} if kind else {})))
-        return running[-1] if len(kinds) == 1 else running[-len(kinds):]
-
-    yield start
-    for one in running:
-        one.__exit__(None)
 
 
 # -- requests ---------------------------------------------------------------------------------------
@@ -333,6 +307,19 @@ def test_a_first_connect_that_fails_is_tried_again_ever_more_rarely(start, room,
         client.wait(ready=room)
 
 
+def test_a_connect_that_is_never_answered_is_given_up(gateway, room, clients):
+    with Network(gateway.port) as network:
+        network.mute()
+        pair = clients(network.url, kinds=TRANSPORTS, connectTimeout=300)
+        for client in pair:
+            client.subscribe(room, ready=False)
+        for client in pair:
+            client.wait(event="close", count=2)
+        network.restore()
+        for client in pair:
+            client.wait(ready=room)
+
+
 def test_the_gateway_may_be_away_for_long_and_websocket_is_used_again(start, room, clients):
     """Handshakes that fail because nothing is there must not end in SSE for good."""
     gateway = start()
@@ -345,6 +332,21 @@ def test_the_gateway_may_be_away_for_long_and_websocket_is_used_again(start, roo
     wait_until(lambda: client.look()["transport"] == "websocket", 2 * TIMEOUT, "a WebSocket")
     assert client.call("publish", room, 1)["offset"] == 1
     client.wait_offset(room, 1)
+
+
+def test_callbacks_may_close_and_unsubscribe(gateway, room, clients):
+    for client in clients(gateway.url, kinds=TRANSPORTS):
+        client.subscribe(room, "leaves", leaving=1)
+        client.subscribe(room, "stays")
+        client.subscribe(f"{room}:end", closing=1)
+        first = gateway.publish_many(room, [1, 2, 3])["offset"] - 2
+        client.wait_offset("stays", first + 2)
+        assert client.offsets("leaves") == [first]
+        gateway.publish_many(f"{room}:end", [1, 2, 3])
+        client.wait(event="close")
+        client.look()
+        assert [one["data"] for one in client.messages(f"{room}:end")] == [1]
+        assert client.ends() < 2 * PATIENCE
 
 
 # -- requests in flight ---------------------------------------------------------------------------------
@@ -419,350 +421,3 @@ def test_unsubscribing_while_away_just_drops_the_room(gateway, tag, clients):
         client.wait(event="open", count=2)
         gateway.wait_subscribers(rooms[1], 1)
         assert gateway.subscribers(rooms[0]) == 0
-
-
-# -- tokens ---------------------------------------------------------------------------------------------
-
-def test_a_token_is_refreshed_before_it_expires(gateway, room, tag, clients):
-    user = f"u{tag}"
-    end = time.time() + 6
-    tokens = [token(user, ttl=6), token(user, ttl=3600)]
-    websocket, stream = clients(gateway.url, kinds=TRANSPORTS, tokens=tokens)
-    for client in (websocket, stream):
-        client.subscribe(room)
-    with Publisher(gateway, room, pause=0.002) as publisher:
-        for client in (websocket, stream):
-            asked = client.wait(asked="expiring")
-            assert asked["at"] / 1000 < end
-        stream.opened(2)                         # another stream took over
-        wait_until(lambda: time.time() > end + 1, 10, "the first token is over")
-        publisher.more(10)
-        count = publisher.stop()
-    for client in (websocket, stream):
-        client.wait_offset(room, count)
-        assert client.offsets(room) == list(range(1, count + 1))
-        assert not client.all(event="close") and not client.all(on="lost")
-        assert [one["asked"] for one in client.all() if "asked" in one] == ["connect", "expiring"]
-    assert len(websocket.all(event="open")) == 1
-    assert websocket.look()["user"] == user
-
-
-def test_a_token_that_is_refused_keeps_the_client_away(gateway, room, clients):
-    for client in clients(gateway.url, kinds=TRANSPORTS, token=token("ada", secret="x" * 40)):
-        client.subscribe(room, ready=False)
-        closed = client.wait(event="close", where=lambda one: one["value"]["reconnectIn"] is None)
-        assert closed["value"]["code"] == 4401
-        assert client.look()["closeReason"]["code"] == 4401
-        # With another one it comes back when it is told to.
-        client.call("auth", token("ada"))
-        client.call("connect")
-        client.wait(ready=room)
-
-
-def test_a_refused_token_is_replaced_by_a_fresh_one(gateway, room, clients):
-    bad = token("ada", secret="x" * 40)
-    for client in clients(gateway.url, kinds=TRANSPORTS, tokens=[bad, token("ada")]):
-        client.subscribe(room)
-        assert [one["asked"] for one in client.all() if "asked" in one] == ["connect", "refused"]
-
-
-def test_without_a_fresh_token_it_stays_away(gateway, room, clients):
-    bad = token("ada", secret="x" * 40)
-    for client in clients(gateway.url, kinds=TRANSPORTS, tokens=[bad]):
-        client.subscribe(room, ready=False)
-        client.wait(event="close", where=lambda one: one["value"]["reconnectIn"] is None)
-        assert [one["asked"] for one in client.all() if "asked" in one] == ["connect", "refused"]
-        assert client.look()["state"] == "closed"
-
-
-def test_a_token_that_ends_is_replaced_on_return(start, room, clients):
-    """getToken() gives nothing fresh before the end, and does so when asked after it."""
-    gateway = start({"auth": {"jwt": {"leeway": "0s"}}})
-    old = token("ada", ttl=6)
-    pair = clients(gateway.url, kinds=TRANSPORTS, tokens=[old])
-    for client in pair:
-        client.subscribe(room)
-        client.wait(asked="expiring")
-        client.tell("tokens", list=[token("ada")])
-    for client in pair:
-        client.opened(2, timeout=STREAM_RETURN)
-        gateway.publish(room, "after")
-        client.wait(on="message", where=lambda one: one["value"]["data"] == "after")
-        assert not client.all(on="lost")
-
-
-def test_a_broken_get_token_is_reported_and_asked_again(gateway, room, clients):
-    client = clients(gateway.url, tokens=[{"throw": "no network"}, {"throw": "no network"}, token("ada")])
-    client.subscribe(room)
-    assert client.look()["user"] == "ada"
-    assert len([one for one in client.all(event="error") if "no network" in one["value"]["message"]]) == 2
-
-
-def test_signs_in_during_the_session(gateway, tag, clients):
-    client = clients(gateway.url)
-    session = client.opened()["session"]
-    assert client.call("publish", f"chat:{tag}", 1)["code"] in ("unauthorized", "forbidden")
-    assert client.call("auth", token("ada")) == "ada"
-    client.subscribe(f"chat:{tag}")
-    assert client.call("publish", f"chat:{tag}", 1)["offset"] == 1
-    assert client.call("auth", token("bob"))["code"] == "forbidden"
-    look = client.look()
-    assert look["user"] == "ada" and look["session"] == session
-
-
-# -- going away -----------------------------------------------------------------------------------------
-
-def test_stays_away_when_the_api_disconnects_it(gateway, tag, room, clients):
-    user = f"u{tag}"
-    pair = clients(gateway.url, kinds=TRANSPORTS, token=token(user))
-    for client in pair:
-        client.subscribe(room)
-    gateway.publish(room, 1)
-    for client in pair:
-        client.wait_offset(room, 1)
-    assert gateway.api("POST", f"/users/{user}/disconnect").json()["disconnected"] == 2
-    for client in pair:
-        closed = client.wait(event="close")["value"]
-        assert closed["code"] == 4403 and closed["reconnectIn"] is None
-        assert client.look()["state"] == "closed"
-        assert client.call("publish", room, 1)["code"] in ("closed", "unavailable")
-    gateway.publish(room, 2)
-    for client in pair:
-        client.call("connect")
-        client.wait_offset(room, 2)
-        assert client.offsets(room) == [1, 2]
-
-
-def test_returns_after_a_drain_exactly_when_told(start, room, clients):
-    gateway = start({"server": {"drain": "2s"}})
-    pair = clients(gateway.url, kinds=TRANSPORTS)
-    for client in pair:
-        client.subscribe(room)
-    gateway.signal(signal.SIGTERM)
-    for client in pair:
-        bye = client.wait(event="bye")
-        assert bye["value"]["code"] == "drain" and 0 <= bye["value"]["reconnectIn"] <= 2000
-        back = client.wait(event="state", where=lambda one: one["value"]["state"] == "connecting"
-                           and one["at"] >= bye["at"])
-        late = back["at"] - bye["at"] - bye["value"]["reconnectIn"]
-        assert -5 <= late <= 300 * PATIENCE, (bye, back)
-    gateway.wait_exit()
-    gateway.start()
-    for client in pair:
-        client.wait(on="lost", timeout=4 * STREAM_RETURN)
-    gateway.publish(room, "after")
-    for client in pair:
-        client.wait(on="message", where=lambda one: one["value"]["data"] == "after")
-
-
-def test_a_closed_client_lets_the_process_end(start, room):
-    gateway = start({"clients": {"heartbeat": "30s"}})
-    with Network(gateway.port) as network:
-        for kind in (*TRANSPORTS, "auto"):
-            with Library(network.url, transport=kind, tokens=[token("ada", ttl=3600)]) as client:
-                client.subscribe(room)
-                assert client.ends() < 2 * PATIENCE
-        with Library(network.url) as client:             # with a peer that does not answer
-            client.subscribe(room)
-            network.blackhole()
-            assert client.ends() < 5 * PATIENCE
-        for kind in TRANSPORTS:                          # while connecting
-            with Library(network.url, transport=kind) as client:
-                client.subscribe(room, ready=False)
-                wait_until(lambda: network.heads, what="a connect")
-                assert client.ends() < 5 * PATIENCE
-        network.cut()
-        for kind in TRANSPORTS:                          # while waiting
-            with Library(network.url, transport=kind, backoff={"min": 60_000}) as client:
-                client.subscribe(room, ready=False)
-                client.wait(event="close")
-                assert client.ends() < 2 * PATIENCE
-
-
-# -- SSE in the place of WebSocket --------------------------------------------------------------------------
-
-def test_falls_back_to_sse_and_returns_to_websocket(gateway, room, clients):
-    with Network(gateway.port) as network:
-        network.refuse_upgrades = True
-        client = clients(network.url, retryWebSocket=1500)
-        client.subscribe({"pattern": "open:*"}, "pattern", ready=False)
-        client.subscribe(room)
-        look = client.look()
-        assert look["transport"] == "sse" and look["state"] == "open"
-        with Publisher(gateway, room, pause=0.002) as publisher:
-            publisher.at_least(20)
-            assert client.call("publish", room, 1)["code"] == "unavailable"
-            assert client.call("presence", room)["code"] == "unavailable"
-            assert client.call("history", room)["code"] == "unavailable"
-            assert client.wait(on="error", where=lambda one: one["as"] == "pattern")["value"]["code"] \
-                == "unavailable"
-            # It looked once more at once, and the failure changed nothing.
-            wait_until(lambda: sum("/ws" in head for head in network.heads) >= 3, what="a probe")
-            assert client.look()["transport"] == "sse"
-            network.refuse_upgrades = False
-            client.wait(event="open", where=lambda one: one["value"]["transport"] == "websocket")
-            client.wait(ready="pattern")
-            publisher.more(20)
-            count = publisher.stop()
-        client.wait_offset(room, count)
-        assert client.offsets(room) == list(range(1, count + 1))
-        assert not client.all(on="lost") and not client.all(event="close")[2:]
-        assert "offset" in client.call("publish", room, "by WebSocket")
-
-
-def test_uses_sse_where_there_is_no_websocket(gateway, room, clients):
-    client = clients(gateway.url, webSocket=False)
-    client.subscribe(room, options={"last": 10})
-    gateway.publish(room, 1)
-    client.wait_offset(room, 1)
-    assert client.look()["transport"] == "sse"
-    assert not client.all(event="close")
-
-
-def test_another_choice_of_rooms_loses_and_repeats_nothing(gateway, tag, clients):
-    room = f"open:{tag}:main"
-    client = clients(gateway.url, transport="sse")
-    client.subscribe(room)
-    with Publisher(gateway, room) as publisher:
-        for n in range(6):
-            gateway.publish(f"open:{tag}:{n}", "before")
-            client.subscribe(f"open:{tag}:{n}", options={"last": 3} if n % 2 else {})
-            publisher.more(20)
-            if n >= 2:
-                client.tell("unsubscribe", **{"as": f"open:{tag}:{n - 2}"})
-                publisher.more(20)
-        count = publisher.stop()
-    client.wait_offset(room, count)
-    assert client.offsets(room) == list(range(1, count + 1))
-    assert not client.all(on="lost") and not client.all(event="close")
-    for n in range(6):
-        assert client.offsets(f"open:{tag}:{n}") == ([1] if n % 2 else [])
-    gateway.wait_subscribers(f"open:{tag}:0", 0)
-    # To nothing, and back.
-    client.tell("unsubscribe", **{"as": room})
-    for n in (4, 5):
-        client.tell("unsubscribe", **{"as": f"open:{tag}:{n}"})
-    client.wait(event="state", where=lambda one: one["value"]["state"] == "idle")
-    client.subscribe(room, "again")
-    last = gateway.publish(room, "again")["offset"]
-    client.wait_offset("again", last)
-
-
-def test_ephemeral_messages_are_not_doubled_when_streams_change(gateway, tag, clients):
-    room = f"open:{tag}:main"
-    client = clients(gateway.url, transport="sse")
-    client.subscribe(room)
-    sent = 0
-    for n in range(4):
-        client.subscribe(f"open:{tag}:{n}", ready=False)
-        for _ in range(40):
-            sent += 1
-            gateway.publish(room, sent, ephemeral=True)
-        client.wait(ready=f"open:{tag}:{n}")
-    gateway.publish(room, "end")
-    client.wait_offset(room, 1)
-    seen = [one["data"] for one in client.messages(room) if one["ephemeral"]]
-    # What is on its way in the old stream may be lost with it, as ephemeral messages may.
-    assert seen == sorted(set(seen)) and len(seen) >= sent - 8
-
-
-def test_a_stream_has_32_rooms_and_the_33rd_waits(gateway, tag, clients):
-    client = clients(gateway.url, transport="sse")
-    rooms = [f"open:{tag}:{n}" for n in range(33)]
-    for one in rooms:
-        client.subscribe(one, ready=False)
-    for one in rooms[:32]:
-        client.wait(ready=one)
-    error = client.wait(on="error")
-    assert error["as"] == rooms[32] and error["value"]["code"] == "limit_reached"
-    gateway.publish(rooms[31], "last of the stream")
-    client.wait_offset(rooms[31], 1)
-    client.tell("unsubscribe", **{"as": rooms[0]})
-    client.wait(ready=rooms[32])
-    gateway.publish(rooms[32], "has a place")
-    client.wait_offset(rooms[32], 1)
-
-
-# -- positions that outlive the process ------------------------------------------------------------------------
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_goes_on_in_another_process_where_the_first_was(gateway, room, tmp_path, transport):
-    store = str(tmp_path / "positions.json")
-    with Library(gateway.url, transport=transport, store=store) as client:
-        client.subscribe(room, options={"last": 10})
-        gateway.publish_many(room, range(1, 4))
-        client.wait_offset(room, 3)
-        client.ends()
-    gateway.publish_many(room, range(4, 7))
-    with Library(gateway.url, transport=transport, store=store) as client:
-        client.subscribe(room, options={"last": 10})
-        gateway.publish(room, 7)
-        client.wait_offset(room, 7)
-        assert client.offsets(room) == [4, 5, 6, 7]
-        assert all(one["replayed"] for one in client.messages(room)[:3])
-        # Positions are written now and then. Killed at any moment it may repeat, and never misses.
-        wait_until(lambda: '\\"offset\\":7' in open(store, encoding="utf-8").read(), what="the write")
-        gateway.publish_many(room, range(8, 20))
-        client.wait_offset(room, 19)
-    with Library(gateway.url, transport=transport, store=store) as client:
-        client.subscribe(room)
-        gateway.publish(room, 20)
-        client.wait_offset(room, 20)
-        first = client.offsets(room)[0]
-        assert 8 <= first <= 20 and client.offsets(room) == list(range(first, 21))
-    with Library(gateway.url, transport=transport, store=store) as client:
-        client.subscribe(room, options={"since": None})
-        gateway.publish(room, 21)
-        client.wait_offset(room, 21)
-        assert client.offsets(room) == [21]
-
-
-def test_a_stored_position_of_another_life_is_lost(start, tag, tmp_path):
-    room, store = f"open:{tag}", str(tmp_path / "positions.json")
-    gateway = start()
-    with Library(gateway.url, store=store) as client:
-        client.subscribe(room)
-        gateway.publish(room, 1)
-        client.wait_offset(room, 1)
-        client.ends()
-    gateway.kill()
-    gateway.start()
-    for transport in TRANSPORTS:
-        with Library(gateway.url, store=store, transport=transport) as client:
-            client.subscribe(room)
-            assert client.wait(on="lost")["value"]["reason"] == "epoch"
-            client.call("close")
-        if transport == "websocket":      # give the stream the old position, too
-            (tmp_path / "positions.json").write_text(
-                '{"fanfare:%s":"{\\"epoch\\":\\"AAAAAAAA\\",\\"offset\\":1}"}' % room)
-
-
-# -- limits -------------------------------------------------------------------------------------------------
-
-def test_many_rooms_are_joined_within_the_rate_limit(start, tag, clients):
-    gateway = start({"clients": {"rate": {"messages": 20, "per": "500ms"}}})
-    with Network(gateway.port) as network:
-        client = clients(network.url, transport="websocket")
-        rooms = [f"open:{tag}:{n}" for n in range(100)]
-        for one in rooms:
-            client.subscribe(one, ready=False)
-        for one in rooms:
-            client.wait(ready=one, timeout=30 * PATIENCE)
-        assert not client.all(event="close") and not client.all(on="error")
-
-
-def test_a_page_of_another_origin_may_ask_by_stream(gateway):
-    """The library sends an Authorization header with fetch: a preflight must allow it."""
-    answer = gateway.http("OPTIONS", "/sse?room=x", headers={
-        "Origin": ALLOWED_ORIGIN, "Access-Control-Request-Method": "GET",
-        "Access-Control-Request-Headers": "authorization, last-event-id"})
-    assert answer.status == 204
-    allowed = answer.headers["Access-Control-Allow-Headers"].lower()
-    assert "authorization" in allowed and "last-event-id" in allowed
-    answer = gateway.http("OPTIONS", "/sse/ack", headers={
-        "Origin": ALLOWED_ORIGIN, "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization, content-type"})
-    assert "content-type" in answer.headers["Access-Control-Allow-Headers"].lower()
-
-
-assert BACKOFF["max"] < 1000     # what the bounds above reckon with

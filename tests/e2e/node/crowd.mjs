@@ -11,7 +11,8 @@ const [module, url, room, count] = process.argv.slice(2);
 const { connect } = await import(module);
 
 const byes = [], firsts = [], attempts = [], returns = [], late = [], errors = {};
-let created = 0, open = 0, said = -1;
+const clients = [];
+let created = 0, said = -1;
 
 class Counted extends Socket {
   constructor(address, protocol) {
@@ -21,23 +22,23 @@ class Counted extends Socket {
 }
 
 function start() {
-  const client = connect(url, { WebSocket: Counted, transport: "websocket" });
-  let due = 0, away = false;
+  const client = connect(url, { WebSocket: Counted });
+  let due = 0, away = false;      // told to leave, and not yet back
+  clients.push(client);
   client.subscribe(room, { error: ({ code }) => { errors[code] = (errors[code] ?? 0) + 1; } });
   client.on("open", () => {
-    open++;
     if (away) returns.push(Date.now());
-    away = true;
+    away = false;
   });
   client.on("bye", ({ reconnectIn }) => {
     byes.push(Date.now());
-    due = Date.now() + reconnectIn;
+    away = true;
+    due = performance.now() + reconnectIn;     // the wall clock may be adjusted meanwhile
   });
-  client.on("close", () => { open = Math.max(0, open - 1); });
   client.on("state", ({ state }) => {
     if (state !== "connecting" || !due) return;
     firsts.push(Date.now());          // the first attempt after a bye
-    late.push(Date.now() - due);
+    late.push(Math.round(performance.now() - due));
     due = 0;
   });
 }
@@ -48,6 +49,7 @@ const arriving = setInterval(() => {
   if (created === Number(count)) clearInterval(arriving);
 }, 25);
 setInterval(() => {
+  const open = clients.reduce((sum, { state }) => sum + (state === "open"), 0);
   if (open !== said) process.stdout.write(JSON.stringify({ open: (said = open) }) + "\n");
 }, 100);
 createInterface({ input: process.stdin }).on("line", () =>

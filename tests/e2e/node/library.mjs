@@ -2,7 +2,8 @@
 // object a line, and everything that the library says goes to stdout.
 //
 //   node library.mjs MODULE URL OPTIONS     OPTIONS: connect()'s, as JSON, and
-//     tokens: [...]     what getToken() gives, one after the other; an object {"throw": text} throws
+//     tokens: [...]     what getToken() gives, one after the other; an object {"throw": text} throws,
+//                       and one with reasons as names gives what is there for the reason
 //     webSocket: false  pretend that there is none;  store: a file that is the position storage
 
 import { createRequire } from "node:module";
@@ -20,7 +21,7 @@ if (tokens)
     const token = tokens.length > 1 ? tokens.shift() : tokens[0];
     report({ asked: reason, at: Date.now() });
     if (token?.throw) throw new Error(token.throw);
-    return token;
+    return typeof token === "object" && token ? token[reason] : token;
   };
 if (webSocket === false) {
   delete globalThis.WebSocket;
@@ -46,12 +47,15 @@ client.on("error", (error) => report({ event: "error", value: fault(error) }));
 
 const subscriptions = new Map();
 const commands = {
-  subscribe({ target, options, as, only, failing }) {
+  subscribe({ target, options, as, only, failing, leaving, closing }) {
     const callbacks = {};
     for (const name of only ?? ["message", "join", "leave", "subscribed", "lost", "unsubscribed", "acked", "error"])
       callbacks[name] = (value) => {
         report({ on: name, as, value: name === "error" ? fault(value) : value });
-        if (name === "message" && value.data === failing) throw new Error("on purpose");
+        if (name !== "message") return;
+        if (value.data === leaving) subscription.unsubscribe();
+        if (value.data === closing) client.close();
+        if (value.data === failing) throw new Error("on purpose");
       };
     const subscription = client.subscribe(target, callbacks, options);
     subscriptions.set(as, subscription);
@@ -64,7 +68,6 @@ const commands = {
       (answer) => report({ answer: tag, value: answer ?? null }),
       (error) => report({ failed: tag, error: fault(error) }));
   },
-  tokens({ list }) { tokens.splice(0, tokens.length, ...list); },
   look() {
     const { state, session, user, transport, closeReason } = client;
     report({ look: { state, session, user, transport, closeReason } });

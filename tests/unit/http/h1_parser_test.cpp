@@ -53,6 +53,8 @@ TEST_CASE("h1 parser: a plain request", "[http][rfc9112-3]") {
                               "Last-Event-Id: e.1\r\n"
                               "X-Unknown: whatever\r\n"
                               "Content-Type: application/json\r\n"
+                              "If-None-Match: \"a\"\r\n"
+                              "if-none-match: \"b\"\r\n"
                               "Empty:\r\n"
                               "Origin:\r\n"
                               "Content-Length: 12\r\n\r\n{\"data\":1}";
@@ -70,6 +72,7 @@ TEST_CASE("h1 parser: a plain request", "[http][rfc9112-3]") {
     CHECK(head[Header::x_request_id] == "r1");
     CHECK(head[Header::last_event_id] == "e.1");
     CHECK(head[Header::content_type] == "application/json");
+    CHECK(head[Header::if_none_match] == "\"a\", \"b\"");
     CHECK(head.has(Header::origin));
     CHECK(head[Header::origin].empty());
     CHECK_FALSE(head.has(Header::authorization));

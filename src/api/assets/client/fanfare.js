@@ -60,22 +60,23 @@ export function backoffDelay(attempt, { min = 3000, max = 60_000, jitter = 0.5 }
   return wait * (1 + jitter * (2 * random() - 1));
 }
 
-/** A timeout that can be set again, and may be longer than 24 days. */
+/** A timeout that can be set again, may be longer than 24 days, and is never early (Node's are, when busy). */
 class Timer {
   #handle;
   isSet = false;
   set(ms, act) {
     this.clear();
     this.isSet = true;
-    const step = (left) => {
-      const now = Math.min(left, TIMER_MAX);
+    const due = monotonic() + Math.max(0, ms || 0);
+    const sleep = (left) => {
       this.#handle = setTimeout(() => {
-        if (left > now) return step(left - now);
+        const more = due - monotonic();
+        if (more >= 1) return sleep(more);
         this.isSet = false;
         act();
-      }, now);
+      }, Math.min(left, TIMER_MAX));
     };
-    step(Math.max(0, ms || 0));
+    sleep(due - monotonic());
   }
   clear() {
     clearTimeout(this.#handle);
@@ -187,6 +188,7 @@ class Room {
   offset = null;
   newest = null;          // the room's newest when it was joined last: what is not above was replayed
   joinedAt = 0;
+  floor = 0;              // what a first replay was to begin after
   complained = false;     // said that this transport does not carry it
   constructor(core, name, isPattern, { last, since, device }) {
     Object.assign(this, { core, name, isPattern, last: last ?? 0, device });
@@ -226,10 +228,11 @@ class Room {
       Object.assign(this, from);
     } else if (this.last > 0 || this.isInbox) {
       Object.assign(this, { epoch, offset: null });
+      if (recovered !== true) this.floor = this.isInbox ? 0 : Math.max(0, newest - this.last);
       // The second try of a first replay: did more come meanwhile than it brings?
-      if (before.newest !== null && (before.epoch !== epoch || newest - this.last > before.newest))
+      if (before.newest !== null && (before.epoch !== epoch || this.floor > before.newest))
         this.#lose(before.epoch === epoch ? "trimmed" : "epoch", { epoch: before.epoch, offset: before.newest },
-          epoch, Math.max(0, newest - this.last), true);
+          epoch, this.floor, true);
     } else {
       Object.assign(this, { epoch, offset: newest });
       this.#keep();
@@ -256,6 +259,7 @@ class Room {
     this.core.emit("lost", loss);
   }
   reset(epoch, offset) {
+    if (!this.joined) return;
     this.newest = offset;
     this.#lose("reset", { epoch: this.epoch, offset: this.offset ?? offset }, epoch, offset);
   }
@@ -269,8 +273,7 @@ class Room {
     const { offset } = message;
     if (!this.joined) return;     // of an earlier subscription
     if (offset !== undefined) {
-      const shown = this.offset ?? Math.max(0, this.newest - this.last);
-      if (offset <= shown && !(this.isInbox && this.offset === null)) return;     // seen, or not asked for
+      if (offset <= (this.offset ?? this.floor)) return;     // seen, or not asked for
       // The first of a replay may be anything up to the newest.
       const next = this.offset === null ? this.newest + 1 : this.offset + 1;
       if (offset > next && !this.isInbox)
@@ -501,7 +504,7 @@ class SocketLink {
     this.#core.ended(this, { code, reason });
   }
   takeRequests() {
-    const requests = [...this.#pending.values()].map(({ request }) => request).filter(Boolean);
+    const requests = [...this.#pending.values()].map(({ request }) => request).filter((one) => one && !one.settled);
     this.#pending.clear();
     return requests;
   }
@@ -554,7 +557,7 @@ class StreamLink {
   isOpen = false;
   session = null; user = null; node = null; expires = undefined;
   inFlight = 0;
-  #core; #token; #cursor; #overlap;
+  #core; #token; #cursor; #beside; #replay;
   #abort = new AbortController();
   #dead = false;
   #timer = new Timer();
@@ -563,12 +566,17 @@ class StreamLink {
   #lastComment = 0;
   #foreign = false;
 
-  /** `overlap`: there is a stream that lives until this one takes over, so little is to be replayed. */
-  constructor(core, token, rooms, cursor, overlap) {
+  /**
+   * `beside`: there is a stream that lives until this one takes over. `replay`: how many messages of
+   * each room to ask for, where no cursor names the exact place; `tries`: how often that was too few.
+   */
+  constructor(core, token, rooms, cursor, { beside, replay = 100, tries = 0 }) {
     this.#core = core;
     this.#token = token;
     this.#cursor = cursor;
-    this.#overlap = overlap;
+    this.#beside = beside;
+    this.#replay = replay;
+    this.tries = tries;
     this.rooms = rooms;                             // in the order of the URL
     const { sub, exp } = claimsOf(token ?? "");
     this.user = text(sub) || null;
@@ -594,9 +602,7 @@ class StreamLink {
 
   #url() {
     const query = this.rooms.map(({ name }) => ["room", name]);
-    // Rooms that have a position say by `last` how much may be missing, since only a cursor can name
-    // the exact place: a little if the old stream is alive, else as much as is sensible.
-    const wishes = this.rooms.map((room) => (room.resumePoint ? (this.#overlap ? 100 : 1000) : room.last));
+    const wishes = this.rooms.map((room) => (room.resumePoint ? this.#replay : room.last));
     const last = Math.max(0, ...wishes);
     if (last > 0 && !this.#cursor) query.push(["last", Math.min(last, 0xffffffff)]);
     const device = this.rooms.find((room) => room.device)?.device;
@@ -633,10 +639,12 @@ class StreamLink {
     if (retry !== undefined) this.#retry = retry;
     const fields = data === undefined ? null : parseObject(data);
     if (event === "ready" && fields && !this.isOpen) {
+      const rooms = isObject(fields.rooms) ? fields.rooms : {};
+      const missing = this.#cursor ? 0 : this.#missing(rooms, asked);
+      if (missing > this.#replay && this.#core.askForMore(this, missing)) return;
       if (id) this.#cursor = id;
       this.session = text(fields.session);
       this.isOpen = true;
-      const rooms = isObject(fields.rooms) ? fields.rooms : {};
       this.#core.opened(this);
       for (const room of this.rooms) {
         const answer = Object.hasOwn(rooms, room.name) ? rooms[room.name] : null;
@@ -661,6 +669,16 @@ class StreamLink {
     if (id !== undefined) this.#cursor = id || undefined;
   }
 
+  /** The most that one of the rooms has to catch up. */
+  #missing(answers, asked) {
+    const of = (room) => {
+      const from = room.position ?? asked.get(room);
+      const answer = Object.hasOwn(answers, room.name) ? answers[room.name] : null;
+      return from && from.epoch === answer?.epoch && isOffset(answer.offset) ? answer.offset - from.offset : 0;
+    };
+    return Math.max(0, ...this.rooms.map(of));
+  }
+
   async #refused(response) {
     const body = parseObject(await response.text()) ?? {};
     this.#end = { code: 1006, status: response.status, reason: text(body.detail) || `HTTP status ${response.status}` };
@@ -668,7 +686,8 @@ class StreamLink {
     if (after > 0) this.#retry = after * 1000;
     if (![400, 401, 403].includes(response.status)) return;
     // With a token it is the token that is bad; without one, a room may need one.
-    if (response.status === 401 && (this.#token || this.#core.mayAskForToken)) {
+    const mayAsk = this.#core.mayAskForToken && !this.#core.hasAskedInVain && !this.#beside;
+    if (response.status === 401 && (this.#token || mayAsk)) {
       this.#end.code = TOKEN_REFUSED;
       return;
     }
@@ -748,6 +767,7 @@ class Core {
   #attempt = 0;
   #firstWait;                   // the first wait, where it is not `backoff.min`
   #returnAt = null;             // after `bye`, by the monotonic clock
+  #byes = 0;                    // in a row, without a stable connection between them
   #triedAt = 0;
   #openedAt = 0;
   #retryTimer = new Timer(); #probeTimer = new Timer(); #byeTimer = new Timer();
@@ -989,13 +1009,14 @@ class Core {
   }
   /** While one stream takes over from another both carry what has no offset: it counts once. */
   #isEcho(link, op, frame) {
-    if (link.kind !== "sse" || frame.offset !== undefined || !["message", "join", "leave"].includes(op)) return false;
+    const changing = this.#candidate?.kind === "sse";
+    if (!changing && this.#echoes.size === 0) return false;
+    if (frame.offset !== undefined || !["message", "join", "leave"].includes(op)) return false;
     const key = op + JSON.stringify(frame);
-    if (this.#candidate?.kind === "sse") this.#echoes.set(key, { link, at: monotonic() });
-    const echo = this.#echoes.get(key);
-    if (!echo || echo.link === link) return false;
-    this.#echoes.delete(key);
-    return monotonic() - echo.at < 5000;
+    if (changing) this.#echoes.set(key, link);
+    else if (link.kind !== "sse" || monotonic() - this.#openedAt > 5000) this.#echoes.clear();
+    const from = this.#echoes.get(key);
+    return from !== undefined && from !== link && this.#echoes.delete(key);
   }
   #bye(link, { code, message, reconnect_in }) {
     if (link !== this.link) return;
@@ -1069,7 +1090,7 @@ class Core {
     const link = this.#socket;
     if (!link) return;
     for (const request of [...this.#waiting]) {
-      if (this.#mustWait(request)) continue;
+      if (request.settled || this.#mustWait(request)) continue;
       this.#waiting.splice(this.#waiting.indexOf(request), 1);
       this.#transmit(link, request);
     }
@@ -1094,6 +1115,7 @@ class Core {
   // -- tokens --
 
   get mayAskForToken() { return Boolean(this.#options.getToken); }
+  get hasAskedInVain() { return this.#needsFresh; }
   async #askToken(reason) {
     const answer = Promise.resolve(this.#options.getToken({ reason }));
     const token = await within(3 * this.connectTimeout, answer, "getToken() took too long");
@@ -1115,9 +1137,11 @@ class Core {
     this.#refreshTimer.clear();
     const expires = Number(this.link?.expires ?? this.#expires);
     if (!this.mayAskForToken || !(expires > 0)) return;
-    const left = expires * 1000 - Date.now();
-    // The lower bound grows while nothing fresh comes: a wrong clock must not ask in a tight loop.
-    this.#refreshTimer.set(Math.max(0.8 * left, this.#refreshMin), () => this.#refresh());
+    const left = 0.8 * (expires * 1000 - Date.now());
+    // With a wrong clock, or a backend that gives the same token again, every time seems to be over:
+    // then it is asked ever more rarely, and never in a tight loop.
+    this.#refreshTimer.set(Math.max(left, this.#refreshMin), () => this.#refresh());
+    this.#refreshMin = left < this.#refreshMin ? Math.min(2 * this.#refreshMin, 60_000) : 1000;
   }
   async #refresh() {
     let token = null;
@@ -1127,10 +1151,7 @@ class Core {
       this.report(error);
     }
     if (this.state !== "open") return;      // the next connect sees to it
-    if (!token || token === this.#jwt) {
-      this.#refreshMin = Math.min(this.#refreshMin * 2, 60_000);
-      return this.#armRefresh();
-    }
+    if (!token || token === this.#jwt) return this.#armRefresh();
     this.auth(token).catch((error) => this.report(error));
   }
   /** A new token for this session. Resolves with the user. */
@@ -1148,7 +1169,6 @@ class Core {
         { again: false, op: "auth", settle: (error) => reject(error) });
     });
     this.#useToken(token);
-    this.#refreshMin = 1000;
     link.user = text(reply.user) || null;
     link.expires = reply.expires;
     if (link === this.link) this.#armRefresh();
@@ -1166,11 +1186,11 @@ class Core {
   }
   close() {
     const link = this.link;
-    this.#stop(link ? { code: 1000, reason: "closed by the client" } : null);
+    this.#stop({ code: 1000, reason: "closed by the client" }, link !== null);
     link?.close();
   }
   /** Ends all that goes on; rooms and positions stay, for a later connect(). */
-  #stop(why) {
+  #stop(why, tell = true) {
     const wasOpen = this.state !== "closed";
     this.#turn++;
     for (const timer of this.#timers) timer.clear();
@@ -1182,12 +1202,12 @@ class Core {
     this.positions.flush();
     if (!wasOpen) return;
     this.reason = why;
-    this.#setState("closed", why ?? {});
+    this.#setState("closed", why);
     for (const request of requests)
       request.settle(request.sent && request.op === "publish"
         ? unknownOutcome(request)
         : new FanfareError("closed", "the client is closed"));
-    if (why) this.emit("close", { ...why, reconnectIn: null });
+    if (tell) this.emit("close", { ...why, reconnectIn: null });
   }
   /** The link is gone. */
   #detach() {
@@ -1212,11 +1232,14 @@ class Core {
       return this.#wait({ code: 1006, reason: "no token" });
     }
     if (turn !== this.#turn) return;
-    if (this.#needsFresh && (!token || token === this.#refusedJwt))
+    const kind = this.#pick();
+    const fresh = token && token !== this.#refusedJwt;
+    // A stream without a token may have been refused for the sake of one room.
+    if (this.#needsFresh && !fresh && (this.#refusedJwt || kind !== "sse"))
       return this.#stop({ code: TOKEN_REFUSED, reason: "the token was refused, and there is no fresh one" });
-    if (this.#pick() === "sse") {
+    if (kind === "sse") {
       if (this.#streamRooms().length === 0) return this.#setState("idle");
-      this.link = this.#stream(token, false);
+      this.link = this.#stream(token, { beside: false });
     } else {
       this.link = new SocketLink(this, token);
     }
@@ -1247,10 +1270,21 @@ class Core {
     for (const pattern of this.patterns.values()) complain(pattern, "unavailable", "patterns need a WebSocket");
     return rooms.slice(0, STREAM_ROOMS_MAX);
   }
-  #stream(token, overlap) {
+  #stream(token, more) {
     const rooms = this.#streamRooms();
     const from = this.link?.kind === "sse" ? this.link.cursor : this.#cursor;
-    return new StreamLink(this, token, rooms, sameList(from?.rooms, rooms) ? from.id : undefined, overlap);
+    return new StreamLink(this, token, rooms, sameList(from?.rooms, rooms) ? from.id : undefined, more);
+  }
+  /** A stream that would leave a hole is opened again with a longer replay; in vain, it is `lost`. */
+  askForMore(link, missing) {
+    const beside = link === this.#candidate;
+    if (link.tries >= 3 || (!beside && link !== this.link)) return false;
+    const next = this.#stream(this.#jwt, { beside, replay: 2 * missing, tries: link.tries + 1 });
+    link.close();
+    if (beside) this.#candidate = next;
+    else this.link = next;
+    next.open();
+    return true;
   }
   /** The rooms (or the token) have changed: a new stream takes over when it is ready. */
   async #restream(evenSo = false) {
@@ -1277,7 +1311,7 @@ class Core {
       return this.#dial();
     }
     this.#echoes.clear();
-    this.#candidate = this.#stream(this.#jwt, true);
+    this.#candidate = this.#stream(this.#jwt, { beside: true });
     this.#candidate.open();
   }
   #dropCandidate() {
@@ -1324,6 +1358,8 @@ class Core {
     } else if (this.#transport === "auto" && this.WebSocket && !this.#fellBack) {
       this.#fellBack = true;
       this.#probeTimer.set(0, () => this.#probe());
+    } else if (!this.#probeTimer.isSet) {
+      this.#armProbe();
     }
     this.#triedStream = false;
     this.#setState("open");
@@ -1377,30 +1413,32 @@ class Core {
       this.#needsFresh = true;
       this.#refusedJwt = this.#jwt;
     }
+    if (this.#returnAt !== null) this.#dropCandidate();
     if (this.#candidate) {      // it was to take over anyway
       this.link = this.#candidate;
       this.#candidate = null;
       this.emit("close", { code, reason, reconnectIn: 0 });
       return this.#setState("connecting");
     }
-    this.#wait({ code, reason, retry, wasOpen: link.isOpen, now: Boolean(refused?.length) });
+    this.#wait({ code, reason, retry, now: Boolean(refused?.length) });
   }
   #restart() {
-    this.#attempt = 0;
+    this.#attempt = this.#byes = 0;
     this.#firstWait = undefined;
   }
 
   /** Decides when to come back. */
-  #wait({ code, reason, retry, wasOpen = false, now = false }) {
+  #wait({ code, reason, retry, now = false }) {
     let wait;
     if (this.#returnAt !== null) {
       // Exactly as told: the gateway spreads its clients. Should it not be there yet, the next waits
       // begin with twice as much, or the spread would be lost among first tries every 3 s.
       wait = Math.max(0, this.#returnAt - monotonic());
+      if (++this.#byes > 3) wait = Math.max(wait, backoffDelay(this.#byes - 4, this.#backoff));   // a loop
       this.#attempt = 0;
       this.#firstWait = Math.max(this.#backoff.min, 2 * wait);
-    } else if (now || (code === TOKEN_REFUSED && wasOpen && this.#attempt === 0)) {
-      wait = 0;       // a room was refused and is left out; or the token has ended as planned
+    } else if (now || (code === TOKEN_REFUSED && this.#attempt === 0)) {
+      wait = 0;       // a room was refused and is left out; or a fresh token helps
       this.#attempt += now ? 0 : 1;
     } else if (this.#transport === "auto" && !this.#fellBack && this.#socketFailures > 0 && this.#pick() === "sse") {
       wait = 0;       // the same try by the other way
@@ -1440,8 +1478,9 @@ class Core {
 
 const unknownOutcome = ({ op }) =>
   new FanfareError("outcome_unknown", `the connection was lost before ${op} was answered: it may have happened`);
-const needsSocket = ({ op }) =>
-  new FanfareError("unavailable", `${op} needs a WebSocket, and this client is connected by SSE`);
+const needsSocket = (request) => (request.sent && request.op === "publish"
+  ? unknownOutcome(request)
+  : new FanfareError("unavailable", `${request.op} needs a WebSocket, and this client is connected by SSE`));
 
 // ---- what you see ----
 
