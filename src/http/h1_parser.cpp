@@ -132,6 +132,7 @@ Repeat repeat_rule(Header header) noexcept {
     case Header::access_control_request_headers:
     case Header::connection:
     case Header::expect:
+    case Header::if_none_match:
     case Header::sec_websocket_extensions:
     case Header::sec_websocket_protocol:
     case Header::upgrade:
