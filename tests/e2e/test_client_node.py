@@ -1,9 +1,15 @@
 """The client library in Node against the real gateway: rooms, requests and lost connections (docs/clients.md)."""
 
+import json
+import shutil
+import subprocess
 import time
 
+import pytest
+
 from harness import PATIENCE, TIMEOUT, token, wait_until
-from library import STREAM_RETURN, TRANSPORTS, Library, Network, Publisher, needs_node
+from library import (MODULE, SCRIPTS, STREAM_RETURN, TRANSPORTS, Library, Network, Publisher,
+                     needs_node)
 
 pytestmark = needs_node
 
@@ -421,3 +427,19 @@ def test_unsubscribing_while_away_just_drops_the_room(gateway, tag, clients):
         client.wait(event="open", count=2)
         gateway.wait_subscribers(rooms[1], 1)
         assert gateway.subscribers(rooms[0]) == 0
+
+
+# -- the WebSocket that Node brings -----------------------------------------------------------------
+
+BUILT_IN = ["node", "--experimental-websocket"]      # from 20.10 on; 22 needs no flag and takes it
+
+
+@pytest.mark.skipif(shutil.which("node") is None or subprocess.run(
+    [*BUILT_IN, "-e", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"],
+    capture_output=True, check=False).returncode != 0, reason="this Node.js has no WebSocket")
+def test_the_websocket_that_node_brings_will_do(gateway, room):
+    result = subprocess.run([*BUILT_IN, str(SCRIPTS / "builtin.mjs"), str(MODULE), gateway.url, room],
+                            capture_output=True, text=True, timeout=4 * TIMEOUT, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"transport": "websocket", "offset": 1, "heard": 1,
+                                         "data": {"from": "node"}}
