@@ -90,6 +90,8 @@ class Recipe:
         self.environment = os.environ | {
             "FANFARE_URL": self.gateway.url, "FANFARE_API_KEY": ALL_KEY, "JWT_SECRET": SECRET,
             "PORT": str(self.backend_port), "NODE_PATH": MODULES, "PYTHONUNBUFFERED": "1"}
+        # In a browser <script type="module"> says so; older versions of Node.js want to be told, too.
+        (directory / "package.json").write_text('{"type": "module"}', encoding="utf-8")
         modules = directory / "node_modules/fanfare-client"
         modules.mkdir(parents=True)
         shutil.copy(LIBRARY / "package.json", modules)

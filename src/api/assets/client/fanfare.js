@@ -558,7 +558,7 @@ class StreamLink {
   session = null; user = null; node = null; expires = undefined;
   inFlight = 0;
   #core; #token; #cursor; #beside; #replay;
-  #abort = new AbortController();
+  #abort = new AbortController(); #reader;
   #dead = false;
   #timer = new Timer();
   #end = { code: 1006, reason: "the stream ended" };
@@ -625,7 +625,7 @@ class StreamLink {
     if (!/^text\/event-stream\b/i.test(response.headers.get("Content-Type") ?? ""))
       throw new Error("not an event stream: is this a Fanfare gateway?");
     const parser = new EventParser((event) => this.#event(event, asked), () => this.#comment());
-    const reader = response.body.getReader();
+    const reader = (this.#reader = response.body.getReader());
     for (;;) {
       const { done, value } = await reader.read();
       if (done || this.#dead) return;
@@ -734,6 +734,8 @@ class StreamLink {
   close() {
     this.#dead = true;
     this.#timer.clear();
+    // Node.js 18 may keep a connection that is aborted while bytes come in; a cancelled body ends it.
+    this.#reader?.cancel().catch(() => {});
     this.#abort.abort();
   }
   #finish() {
