@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end suite: a shared gateway, and gateways of one's own."""
 
 import os
+import signal
 import uuid
 
 import pytest
@@ -10,6 +11,9 @@ from library import Library
 
 
 def pytest_sessionstart(session):
+    # A shell that puts a command into the background has it ignore SIGINT, and so do all that it
+    # starts: tests that press Ctrl-C would press it in vain.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not session.config.option.collectonly and not os.access(BINARY, os.X_OK):
         pytest.exit(f"no gateway at {BINARY}: build it, or set FANFARE_BIN", returncode=2)
 
