@@ -27,7 +27,7 @@ class SlotMap {
         }
         Slot& s = slots_[slot];
         s.value = std::move(value);
-        s.used = true;
+        s.next_free = in_use;
         ++size_;
         return (Handle{s.generation} << 32) | slot;
     }
@@ -36,18 +36,18 @@ class SlotMap {
         const auto slot = static_cast<std::uint32_t>(handle);
         if (slot >= slots_.size()) return nullptr;
         Slot& s = slots_[slot];
-        return s.used && s.generation == handle >> 32 ? &s.value : nullptr;
+        return s.next_free == in_use && s.generation == handle >> 32 ? &s.value : nullptr;
     }
     /// The value in a slot, whatever its generation; null if unused.
     [[nodiscard]] T* at_slot(std::uint32_t slot) noexcept {
-        return slot < slots_.size() && slots_[slot].used ? &slots_[slot].value : nullptr;
+        return slot < slots_.size() && slots_[slot].next_free == in_use ? &slots_[slot].value
+                                                                        : nullptr;
     }
     /// Takes the value out; the handle is stale from now on.
     T erase(Handle handle) {
         Slot& s = slots_[static_cast<std::uint32_t>(handle)];
         T value = std::move(s.value);
         s.value = T{};
-        s.used = false;
         if (++s.generation == 0) s.generation = 1;
         s.next_free = free_;
         free_ = static_cast<std::uint32_t>(handle);
@@ -61,16 +61,16 @@ class SlotMap {
     template <class F>
     void for_each(F&& f) {
         for (std::size_t i = 0; i < slots_.size(); ++i)
-            if (slots_[i].used) f(slots_[i].value);
+            if (slots_[i].next_free == in_use) f(slots_[i].value);
     }
 
   private:
     static constexpr std::uint32_t none = ~std::uint32_t{0};
-    struct Slot {
+    static constexpr std::uint32_t in_use = none - 1;
+    struct Slot { // 16 bytes around a pointer: there is one per connection
         T value{};
         std::uint32_t generation = 1;
-        std::uint32_t next_free = none;
-        bool used = false;
+        std::uint32_t next_free = none; // in_use, while it holds a value
     };
     // Generations must not restart, so an emptied table keeps its slots; it only frees slack.
     void shrink() { slots_.shrink_to_fit(); }
