@@ -54,13 +54,28 @@ boost::intrusive_ptr<LocalBytes> LocalBytes::show(SharedBytesRef shared) {
     return local;
 }
 
-boost::intrusive_ptr<LocalBytes> LocalBytes::copy_of(std::string_view bytes) {
-    void* memory = allocate_with(sizeof(LocalBytes), bytes.size());
-    boost::intrusive_ptr<LocalBytes> local{::new (memory) LocalBytes};
-    char* own = static_cast<char*>(memory) + sizeof(LocalBytes);
-    if (!bytes.empty()) std::memcpy(own, bytes.data(), bytes.size());
+LocalBytes* LocalBytes::owning(std::size_t size, char*& own) {
+    void* memory = allocate_with(sizeof(LocalBytes), size);
+    auto* const local = ::new (memory) LocalBytes;
+    own = static_cast<char*>(memory) + sizeof(LocalBytes);
     local->data_ = own;
-    local->size_ = static_cast<std::uint32_t>(bytes.size());
+    local->size_ = static_cast<std::uint32_t>(size);
+    return local;
+}
+
+boost::intrusive_ptr<LocalBytes> LocalBytes::copy_of(std::string_view bytes) {
+    return join({&bytes, 1});
+}
+
+boost::intrusive_ptr<LocalBytes> LocalBytes::join(std::span<const std::string_view> pieces) {
+    std::size_t size = 0;
+    for (const std::string_view piece : pieces) size += piece.size();
+    char* to = nullptr;
+    boost::intrusive_ptr<LocalBytes> local{owning(size, to)};
+    for (const std::string_view piece : pieces) {
+        if (!piece.empty()) std::memcpy(to, piece.data(), piece.size());
+        to += piece.size();
+    }
     return local;
 }
 

@@ -29,7 +29,7 @@ struct Continuation {
 } // namespace
 
 H1Connection::H1Connection(Server::State& server, bool shed)
-    : reactor_(server.reactor), server_(&server), out_(server.reactor, *this), shed_(shed) {}
+    : reactor_(server.reactor), server_(&server), out_(*this), shed_(shed) {}
 
 H1Connection::~H1Connection() {
     end_handle();

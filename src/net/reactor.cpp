@@ -13,8 +13,6 @@
 
 namespace fanfare::net {
 namespace {
-thread_local Reactor* current_reactor = nullptr;
-
 // Longest sleep without a timer: bounds how stale `now` can get in an idle reactor.
 constexpr std::int64_t sleep_ms_max = 1'000;
 // Dispatches of a full poll batch in one turn before queues are flushed.
@@ -54,8 +52,9 @@ Reactor::~Reactor() {
             for (std::uint32_t i = 0; i < chunk->count; ++i) chunk->entries[i].drop();
 }
 
-Reactor* Reactor::current() noexcept {
-    return current_reactor;
+void Reactor::set_admission(Admission& admission) {
+    FANFARE_ASSERT(admission_ == nullptr || admission_ == &admission);
+    admission_ = &admission;
 }
 
 MailEntry& Reactor::outgoing(Reactor& to) {
@@ -88,7 +87,7 @@ void Reactor::retire(Handle handle) {
 }
 
 void Reactor::destroy_owned() {
-    Reactor* const before = std::exchange(current_reactor, this);
+    const Scope scope{*this};
     // Destructors may retire others, or adopt: repeat until nothing is left.
     while (owned_.size() != 0 || !retired_.empty()) {
         std::vector<Handle> handles;
@@ -97,7 +96,6 @@ void Reactor::destroy_owned() {
         for (const Handle handle : handles) retire(handle);
         const auto doomed = std::exchange(retired_, {});
     }
-    current_reactor = before;
 }
 
 void Reactor::mark_dirty(OutQueue& queue) {
@@ -114,15 +112,24 @@ void Reactor::unmark_dirty(OutQueue& queue) noexcept {
 void Reactor::flush_dirty() {
     // Flushing may make further queues dirty (a drained queue pulls more): they join the list.
     for (std::size_t i = 0; i < dirty_.size(); ++i) { // NOLINT: the list grows meanwhile
+        constexpr std::size_t ahead = 4;
+        if (i + ahead < dirty_.size()) __builtin_prefetch(dirty_[i + ahead]);
         OutQueue* const queue = dirty_[i];
         if (queue == nullptr) continue;
         queue->dirty_slot_ = 0;
         queue->flush();
     }
-    if (!instruments_.publish_latency.empty())
-        instruments_.publish_latency.written(clock_.mono_micros());
     dirty_.clear();
     if (dirty_.capacity() > 65'536) dirty_.shrink_to_fit();
+}
+
+void Reactor::flush_all() {
+    // Answers first: whoever waits for one goes on while its message is still being handed out.
+    flush_dirty();
+    for (TurnEnd* const who : turn_ends_) who->on_turn_end();
+    flush_dirty();
+    if (!instruments_.publish_latency.empty())
+        instruments_.publish_latency.written(clock_.mono_micros());
 }
 
 void Reactor::arm_poll_set() {
@@ -140,11 +147,12 @@ void Reactor::arm_poll_set() {
 }
 
 void Reactor::arm_tick() {
-    const MonoMillis now = clock_.mono();
+    const MonoMicros now_micros = clock_.mono_micros();
+    const MonoMillis now = now_micros / 1'000;
     const std::int64_t wait = timers_.next_in(now, sleep_ms_max);
     if (tick_due_ != 0 && tick_due_ <= now + wait) return;
     tick_due_ = now + wait;
-    const MonoMicros due = clock_.mono_micros() + wait * 1'000;
+    const MonoMicros due = now_micros + wait * 1'000;
     // Cancels a wait for a later time; that handler is told so and changes nothing.
     asio_->tick.expires_after(std::chrono::milliseconds{wait});
     asio_->tick.async_wait([this, due](const error_code& why) {
@@ -173,7 +181,7 @@ bool Reactor::end_turn() {
             instruments_.mailbox_batch_entries.observe(static_cast<double>(run));
             worked = true;
         }
-        flush_dirty();
+        flush_all();
         if (outboxes_.size() <= index_ || !outboxes_[index_].second) break;
     }
     for (std::size_t to = 0; to < outboxes_.size(); ++to)
@@ -195,18 +203,17 @@ bool Reactor::end_turn() {
 }
 
 void Reactor::run_turn() {
-    Reactor* const before = std::exchange(current_reactor, this);
+    const Scope scope{*this};
     begin_turn();
     timers_.advance(now());
     arm_poll_set();
     context_->restart();
     context_->poll();
     end_turn();
-    current_reactor = before;
 }
 
 void Reactor::run() {
-    current_reactor = this;
+    const Scope scope{*this};
     bool worked = true;
     while (!stopped_.load(std::memory_order_acquire)) {
         arm_poll_set();
@@ -221,7 +228,6 @@ void Reactor::run() {
         timers_.advance(now());
         worked = end_turn();
     }
-    current_reactor = nullptr;
 }
 
 void Reactor::stop() {

@@ -3,6 +3,7 @@
 #include "json_replies.hpp"
 #include "sse_text.hpp"
 
+#include <fanfare/base/bytes.hpp>
 #include <fanfare/base/ids.hpp>
 #include <fanfare/base/json_writer.hpp>
 #include <fanfare/base/log.hpp>
@@ -47,12 +48,22 @@ std::string_view unframed(std::string_view chunk) {
 
 } // namespace
 
+struct SseStream::CloseTimer final : net::TimerWheel::Timer {
+    explicit CloseTimer(SseStream& owner) : stream(owner) {}
+    void on_timer() override { stream.die(); }
+    SseStream& stream;
+};
+
 SseStream::SseStream(SseService::Shared& shared, http::Detached detached, Request request)
-    : shared_(shared), transport_(std::move(detached.transport)), request_(std::move(request)),
-      rooms_(request_.rooms.size()), missing_(request_.rooms.size()),
-      out_(shared.sessions.reactor(), *this), tag_(tag_of(request_.rooms)),
+    : shared_(shared), transport_(std::move(detached.transport)),
+      first_room_hash_(hash_bytes(request.rooms.front())), tag_(tag_of(request.rooms)),
       chunked_(detached.chunked),
-      session_(shared.sessions, *this, out_, *this, form_for(request_.rooms.size()), false) {
+      session_(shared.sessions, *this, form_for(request.rooms.size()), false) {
+    const std::size_t rooms = request.rooms.size();
+    rooms_ = std::make_unique<UrlRooms>(
+        UrlRooms{std::move(request.rooms), std::vector<Position>(rooms)});
+    joining_ = std::make_unique<Joining>(
+        Joining{std::move(request), std::vector<Answer>(rooms), {}, 0, rooms});
     transport_->set_handler(*this);
     out_.attach(transport_.get());
     shared_.connections.add(1);
@@ -75,14 +86,15 @@ void SseStream::start(std::string_view response_head, session::IdentityRef ident
     out_.push(LocalBytes::copy_of(chunked_ ? piece : first));
 
     session_.open(std::move(identity));
-    for (std::size_t i = 0; i < request_.rooms.size() && state_ == State::joining; ++i) {
+    for (std::size_t i = 0; joining_ && i < rooms_->names.size(); ++i) {
+        const Request& request = joining_->request;
         session::SubscribeRequest wish;
-        wish.room = request_.rooms[i];
-        if (request_.since)
-            wish.since = (*request_.since)[i];
+        wish.room = rooms_->names[i];
+        if (request.since)
+            wish.since = (*request.since)[i];
         else
-            wish.last = request_.last;
-        wish.device = request_.device;
+            wish.last = request.last;
+        wish.device = request.device;
         session_.subscribe(static_cast<std::int64_t>(i), wish);
     }
 }
@@ -112,22 +124,20 @@ void SseStream::on_write_failed(error_code /*why*/) {
     die();
 }
 
-void SseStream::on_timer() {
-    die();
-}
-
 void SseStream::finish() {
     if (chunked_) out_.push(LocalBytes::copy_of("0\r\n\r\n"));
     state_ = State::finished;
-    shared_.sessions.reactor().timers().set(*this, shared_.sessions.options().close_timeout);
+    close_timer_ = std::make_unique<CloseTimer>(*this);
+    shared_.sessions.reactor().timers().set(*close_timer_,
+                                            shared_.sessions.options().close_timeout);
 }
 
 void SseStream::die() {
     if (state_ == State::dead) return;
     state_ = State::dead;
     session_.end();
-    cancel();
-    held_.clear();
+    if (close_timer_) close_timer_->cancel();
+    joining_.reset();
     out_.clear();
     out_.attach(nullptr);
     transport_->close();
@@ -137,9 +147,9 @@ void SseStream::die() {
 // --- session::Outbound ---
 
 void SseStream::send(LocalBytesRef chunk) {
-    if (state_ == State::joining) {
-        held_bytes_ += chunk->size();
-        held_.push_back({std::move(chunk), std::nullopt, {}});
+    if (joining_) {
+        joining_->held_bytes += chunk->size();
+        joining_->held.push_back({std::move(chunk), std::nullopt, {}});
         return;
     }
     if (!chunked_) {
@@ -175,9 +185,7 @@ void SseStream::close(CloseReason reason, std::string_view detail) {
     if (state_ == State::finished || state_ == State::dead) return;
     session_.end();
     // Without `ready` the stream has said nothing yet: what was held is void.
-    held_.clear();
-    held_bytes_ = 0;
-    state_ = State::open; // what follows goes straight out
+    stop_joining(); // what follows goes straight out
     if (reason == CloseReason::slow_consumer) out_.drop_unsent();
     if (!said_bye_) push_bye(bye_code(reason), detail, 1'000 + random_u64() % 4'000);
     if (log::enabled(log::Level::debug))
@@ -205,16 +213,25 @@ void SseStream::welcome(session::Session& /*session*/) {
 
 void SseStream::auth_ok(session::Session& /*session*/, session::RequestId /*id*/) {}
 
-std::optional<std::size_t> SseStream::index_of(std::string_view room) const noexcept {
-    const auto at = std::find(request_.rooms.begin(), request_.rooms.end(), room);
-    if (at == request_.rooms.end()) return std::nullopt;
-    return static_cast<std::size_t>(at - request_.rooms.begin());
+void SseStream::stop_joining() {
+    joining_.reset();
+    state_ = State::open;
 }
 
-std::string SseStream::cursor() const {
-    std::vector<Position> positions;
-    positions.reserve(rooms_.size());
-    for (const RoomState& room : rooms_) positions.push_back(room.position);
+std::optional<std::size_t> SseStream::index_of(std::string_view room,
+                                               std::uint64_t hash) const noexcept {
+    if (!rooms_) {
+        // Of the few rooms of one stream no two have the same 64 bits.
+        if (hash == first_room_hash_) return 0;
+        return std::nullopt;
+    }
+    const std::vector<std::string>& names = rooms_->names;
+    const auto at = std::find(names.begin(), names.end(), room);
+    if (at == names.end()) return std::nullopt;
+    return static_cast<std::size_t>(at - names.begin());
+}
+
+std::string SseStream::cursor(std::span<const Position> positions) const {
     std::string text;
     append_cursor(text, tag_, positions);
     return text;
@@ -222,70 +239,64 @@ std::string SseStream::cursor() const {
 
 void SseStream::error(session::Session& /*session*/, session::RequestId id, const Error& error) {
     // A room could not be joined after the stream had begun: no status can say it any more.
-    if (state_ != State::joining || !id) return;
+    if (!joining_ || !id) return;
     session_.end();
-    held_.clear();
-    held_bytes_ = 0;
-    state_ = State::open;
+    stop_joining();
     std::string json;
     JsonWriter{json}
         .begin_object()
         .field("code", code_name(error.code))
         .field("message", error.message)
-        .field("room", request_.rooms[static_cast<std::size_t>(*id)])
+        .field("room", rooms_->names[static_cast<std::size_t>(*id)])
         .end_object();
     push_event({}, "error", json);
     push_bye("disconnected", error.message, 2'000 + random_u64() % 28'000);
     finish();
 }
 
-void SseStream::subscribe_ok(session::Session& session, session::RequestId id,
+void SseStream::subscribe_ok(session::Session& /*session*/, session::RequestId id,
                              const session::SubscribeOk& ok) {
-    RoomState& room = rooms_[static_cast<std::size_t>(*id)];
-    room.joined = ok.position;
-    room.recovered = ok.recovered;
-    room.known = true;
+    const auto index = static_cast<std::size_t>(*id);
+    joining_->answers[index] = {ok.position, ok.recovered};
     // The cursor stands where the replay begins, not where the room is.
-    const room::Subscription* const subscription = session.find(ok.room);
-    room.position = {ok.position.epoch,
-                     subscription != nullptr ? subscription->offset : ok.position.offset};
-    if (--missing_ == 0) all_joined();
+    rooms_->positions[index] = {ok.position.epoch, ok.replay_after};
+    if (--joining_->missing == 0) all_joined();
 }
 
 void SseStream::all_joined() {
     std::string json;
     JsonWriter writer{json};
     writer.begin_object().field("session", session_.id()).key("rooms").begin_object();
-    for (std::size_t i = 0; i < rooms_.size(); ++i) {
+    for (std::size_t i = 0; i < rooms_->names.size(); ++i) {
+        const Answer& answer = joining_->answers[i];
         std::string name;
-        append_json_string(name, request_.rooms[i]);
+        append_json_string(name, rooms_->names[i]);
         if (i != 0) json += ',';
         json.append(name).append(":{\"epoch\":");
-        append_json_string(json, rooms_[i].joined.epoch.text());
+        append_json_string(json, answer.position.epoch.text());
         json += ",\"offset\":";
-        append_number(json, rooms_[i].joined.offset);
-        if (rooms_[i].recovered)
-            json += *rooms_[i].recovered ? ",\"recovered\":true" : ",\"recovered\":false";
+        append_number(json, answer.position.offset);
+        if (answer.recovered)
+            json += *answer.recovered ? ",\"recovered\":true" : ",\"recovered\":false";
         json += '}';
     }
     writer.end_object().end_object();
 
-    const std::vector<Held> held = std::move(held_);
-    held_.clear();
-    held_bytes_ = 0;
-    state_ = State::open;
-    push_event(cursor(), "ready", json);
+    const std::vector<Held> held = std::move(joining_->held);
+    stop_joining();
+    push_event(cursor(rooms_->positions), "ready", json);
+    if (rooms_->names.size() == 1) rooms_.reset();
     for (const Held& piece : held) {
         if (piece.room) push_id(*piece.room, piece.position);
         send(piece.chunk);
     }
     // A stream of one room needs nothing of its own per message from here on.
-    if (chunked_ && rooms_.size() == 1 && !has_added_rooms_) session_.set_direct(true);
+    if (chunked_ && !rooms_ && !has_added_rooms_) session_.set_direct(true);
 }
 
 void SseStream::push_id(std::size_t room, const Position& position) {
-    rooms_[room].position = position;
-    const std::string id_line = "id: " + cursor() + "\n";
+    rooms_->positions[room] = position;
+    const std::string id_line = "id: " + cursor(rooms_->positions) + "\n";
     std::string& piece = shared_.scratch;
     piece.clear();
     append_chunk(piece, id_line);
@@ -297,16 +308,16 @@ void SseStream::push_id(std::size_t room, const Position& position) {
 void SseStream::message(session::Session& session, room::Subscription* /*subscription*/,
                         room::Delivery& delivery) {
     const room::Message& message = delivery.message();
-    const auto index = index_of(message.room());
+    const auto index = index_of(message.room(), message.room_hash());
     // A room that the API added is not in the cursor: its messages leave the client's id alone.
-    const bool whole = rooms_.size() == 1 && index;
+    const bool whole = index && (!rooms_ || rooms_->names.size() == 1);
     const LocalBytesRef& shared = delivery.bytes(whole ? room::Form::sse : room::Form::sse_part);
     // An id line of up to 32 rooms is short against the queue: it is not counted exactly.
     if (!session.make_room(shared->size())) return;
     const bool own_id = !whole && index && !message.ephemeral();
-    if (state_ == State::joining) {
-        held_bytes_ += shared->size();
-        held_.push_back({shared, own_id ? index : std::nullopt, message.position()});
+    if (joining_) {
+        joining_->held_bytes += shared->size();
+        joining_->held.push_back({shared, own_id ? index : std::nullopt, message.position()});
         return;
     }
     if (own_id) push_id(*index, message.position());
@@ -331,15 +342,22 @@ void SseStream::unsubscribed(session::Session& /*session*/, std::string_view roo
 
 void SseStream::reset(session::Session& /*session*/, std::string_view room,
                       const Position& position) {
-    if (const auto index = index_of(room)) rooms_[*index].position = position;
+    std::string id; // of a room that is not in the cursor: none
+    const auto index = index_of(room, hash_bytes(room));
+    if (rooms_) {
+        if (index) rooms_->positions[*index] = position;
+        id = cursor(rooms_->positions);
+    } else if (index) {
+        id = cursor({&position, 1});
+    }
     std::string json;
     write_reset(json, Shape::bare, room, position);
-    push_event(cursor(), "reset", json);
+    push_event(id, "reset", json);
 }
 
 void SseStream::bye(session::Session& /*session*/, std::string_view code, std::string_view message,
                     std::uint64_t reconnect_in) {
-    if (state_ == State::joining) state_ = State::open;
+    if (joining_) stop_joining();
     push_bye(code, message, reconnect_in);
 }
 

@@ -8,6 +8,9 @@
 // A stream of one room shares the whole event, its id included. With several rooms the id depends
 // on all of them: a small piece with the id line goes in front of the shared rest, and the two are
 // marked as belonging together, so that a cut-off never leaves an id without its event.
+//
+// Once `ready` is out, nothing is kept of the request: of one room its name's hash, of several
+// their names and positions.
 
 #include "cursor.hpp"
 
@@ -20,6 +23,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,8 +41,6 @@ struct SseService::Shared {
 
 class SseStream final : public net::Owned,
                         net::TransportHandler,
-                        net::OutQueue::Owner,
-                        net::TimerWheel::Timer,
                         public session::Outbound,
                         public session::ClientProtocol {
   public:
@@ -59,8 +61,9 @@ class SseStream final : public net::Owned,
     void send(LocalBytesRef chunk) override;
     void send_text(std::string_view event) override;
     [[nodiscard]] std::size_t queued_bytes() const noexcept override {
-        return out_.queued_bytes() + held_bytes_;
+        return out_.queued_bytes() + (joining_ ? joining_->held_bytes : 0);
     }
+    [[nodiscard]] session::ClientProtocol& protocol() noexcept override { return *this; }
     void ping() override;
     [[nodiscard]] bool answers_pings() const noexcept override { return false; }
     void close(session::CloseReason reason, std::string_view detail) override;
@@ -73,11 +76,10 @@ class SseStream final : public net::Owned,
         finished, // the end of the body is queued; then FIN, then the peer's end
         dead,     // the transport is closed; waits for its destruction
     };
-    struct RoomState {
-        Position position;             // of the last event handed out
-        std::optional<bool> recovered; //
-        Position joined;               // the room's newest when it was joined
-        bool known = false;
+    /// How a room answered the join.
+    struct Answer {
+        Position position; // the room's newest
+        std::optional<bool> recovered;
     };
 
     /// A piece that waits for `ready`. Its id line is written when it goes out: only then the
@@ -87,13 +89,25 @@ class SseStream final : public net::Owned,
         std::optional<std::size_t> room; // whose position it brings
         Position position;
     };
+    struct Joining {
+        Request request;
+        std::vector<Answer> answers;
+        std::vector<Held> held;
+        std::size_t held_bytes = 0;
+        std::size_t missing; // rooms that have not answered
+    };
+    /// The rooms of the URL.
+    struct UrlRooms {
+        std::vector<std::string> names;
+        std::vector<Position> positions; // of the last event handed out
+    };
+    struct CloseTimer;
 
     // net
     void on_readable() override;
     void on_writable() override { out_.flush(); }
     void on_drained() override;
     void on_write_failed(error_code why) override;
-    void on_timer() override;
 
     // session::ClientProtocol
     void welcome(session::Session& session) override;
@@ -118,8 +132,12 @@ class SseStream final : public net::Owned,
 
     void all_joined();
     void push_id(std::size_t room, const Position& position);
-    [[nodiscard]] std::optional<std::size_t> index_of(std::string_view room) const noexcept;
-    [[nodiscard]] std::string cursor() const;
+    /// Drops what was held back, and the state of joining with it.
+    void stop_joining();
+    /// The place of a room in the URL.
+    [[nodiscard]] std::optional<std::size_t> index_of(std::string_view room,
+                                                      std::uint64_t hash) const noexcept;
+    [[nodiscard]] std::string cursor(std::span<const Position> positions) const;
     /// Queues one event of the gateway's own; `id` empty: the client's cursor stays.
     void push_event(std::string_view id, std::string_view name, std::string_view json);
     void push_chunk(std::string_view body);
@@ -129,15 +147,13 @@ class SseStream final : public net::Owned,
 
     SseService::Shared& shared_;
     std::unique_ptr<net::Transport> transport_;
-    Request request_;
-    std::vector<RoomState> rooms_;
-    std::vector<Held> held_;
-    std::size_t held_bytes_ = 0;
-    std::size_t missing_; // rooms that have not answered
-    net::OutQueue out_;
-    RoomsTag tag_;
+    std::unique_ptr<Joining> joining_;        // until `ready` is out
+    std::unique_ptr<UrlRooms> rooms_;         // null: one room, and `ready` is out
+    std::unique_ptr<CloseTimer> close_timer_; // once the end is queued
+    const std::uint64_t first_room_hash_;
+    const RoomsTag tag_;
     State state_ = State::joining;
-    bool chunked_;
+    const bool chunked_;
     bool said_bye_ = false;
     bool has_added_rooms_ = false; // by the API: their messages must not bring an id
     bool fin_sent_ = false;

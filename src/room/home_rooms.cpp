@@ -141,10 +141,10 @@ void HomeRooms::join(std::unique_ptr<JoinRequest> request) {
     Rooms& origin = *request->origin;
     const RoomName& name = *request->name;
     if (Room* const room = find_or_create(name.text(), name.hash(), request->name)) {
-        request->outcome = room->join(origin.reactor().index(), request->local_room, request->wish);
+        request->result = room->join(origin.reactor().index(), request->local_room, request->wish);
     } else {
-        request->outcome.result.code = Code::limit_reached;
-        request->outcome.result.detail = "the gateway holds as many rooms as `rooms_max` allows";
+        request->result.code = Code::limit_reached;
+        request->result.detail = "the gateway holds as many rooms as `rooms_max` allows";
     }
     origin.reactor().post(Joined{&origin.local(), std::move(request)});
 }

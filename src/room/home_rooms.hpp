@@ -21,7 +21,7 @@ struct JoinRequest {
     net::Handle local_room = 0;
     net::Handle ticket = 0; // the subscription, on the origin reactor
     JoinWish wish;
-    Room::JoinOutcome outcome;
+    JoinResult result;
 };
 
 class HomeRooms {

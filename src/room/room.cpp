@@ -19,7 +19,7 @@ struct Deliver {
     MessageRef message;
     net::Handle local_room;
     bool patterns;
-    void operator()() const { local->deliver(*message, local_room, patterns); }
+    void operator()() { local->deliver(std::move(message), local_room, patterns); }
 };
 
 struct Announce {
@@ -109,7 +109,7 @@ Interest& Room::interest_of(unsigned reactor, net::Handle local_room) {
     return fresh;
 }
 
-Room::JoinOutcome Room::join(unsigned reactor, net::Handle local_room, const JoinWish& wish) {
+JoinResult Room::join(unsigned reactor, net::Handle local_room, const JoinWish& wish) {
     Interest& interest = interest_of(reactor, local_room);
     ++interest.subscribers;
     ++interest.forms[static_cast<std::size_t>(wish.form)];
@@ -124,18 +124,18 @@ Room::JoinOutcome Room::join(unsigned reactor, net::Handle local_room, const Joi
     }
 
     expire();
-    JoinOutcome outcome;
-    outcome.result.position = newest();
-    outcome.replay_after = offset_;
+    JoinResult result;
+    result.position = newest();
+    result.replay_after = offset_;
     if (wish.since) {
         const bool recovered =
             wish.since->epoch.stands_for(epoch_) && history_.covers(wish.since->offset, offset_);
-        outcome.result.recovered = recovered;
-        if (recovered) outcome.replay_after = wish.since->offset;
+        result.recovered = recovered;
+        if (recovered) result.replay_after = wish.since->offset;
     } else if (wish.last != 0) {
-        outcome.replay_after = offset_ - std::min<std::uint64_t>(wish.last, history_.size());
+        result.replay_after = offset_ - std::min<std::uint64_t>(wish.last, history_.size());
     }
-    return outcome;
+    return result;
 }
 
 void Room::leave(unsigned reactor, Form form, std::string_view user) {

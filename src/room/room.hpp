@@ -45,12 +45,7 @@ class Room final : public net::TimerWheel::Timer {
     /// Sends it to all reactors with subscribers, and to those that have a matching pattern.
     void distribute(const DraftRef& message);
 
-    struct JoinOutcome {
-        JoinResult result;
-        std::uint64_t replay_after =
-            0; // replay starts after this offset; newest: nothing to replay
-    };
-    [[nodiscard]] JoinOutcome join(unsigned reactor, net::Handle local_room, const JoinWish& wish);
+    [[nodiscard]] JoinResult join(unsigned reactor, net::Handle local_room, const JoinWish& wish);
     void leave(unsigned reactor, Form form, std::string_view user);
 
     void identify(std::string_view user, std::string_view info);

@@ -93,8 +93,17 @@ void Rooms::identify(Subscription& subscription, std::string_view user, std::str
 void Rooms::pull(Subscription& subscription, std::size_t bytes_max) {
     local_->pull(subscription, bytes_max);
 }
+void Rooms::set_replayed(const Subscription& subscription, std::uint64_t offset) {
+    local_->set_replayed(subscription, offset);
+}
 void Rooms::go_live(Subscription& subscription) {
     local_->go_live(subscription);
+}
+void Rooms::review_queue(Subscription& subscription) {
+    local_->review_queue(subscription);
+}
+void Rooms::set_queue_bytes_max(std::size_t bytes_max) {
+    local_->set_queue_bytes_max(bytes_max);
 }
 void Rooms::subscribe_pattern(Subscriber& subscriber, std::string_view pattern) {
     local_->subscribe_pattern(subscriber, pattern);

@@ -2,10 +2,13 @@
 
 #include <fanfare/base/assert.hpp>
 #include <fanfare/base/bytes.hpp>
-#include <fanfare/net/reactor.hpp>
+#include <fanfare/net/out_queue.hpp>
 #include <fanfare/room/delivery.hpp>
 
+#include <boost/container/static_vector.hpp>
+
 #include <algorithm>
+#include <array>
 
 namespace fanfare::room {
 namespace {
@@ -62,7 +65,7 @@ void LocalRoom::put(std::uint32_t place, const Entry& entry) {
 
 void LocalRoom::add(Subscription& subscription) {
     entries.push_back({});
-    put(static_cast<std::uint32_t>(entries.size() - 1), {subscription.subscriber, &subscription});
+    put(static_cast<std::uint32_t>(entries.size() - 1), {nullptr, &subscription});
 }
 
 void LocalRoom::make_live(Subscription& subscription) {
@@ -95,9 +98,17 @@ LocalRooms::LocalRooms(Rooms& rooms)
     : rooms_(rooms), subscriptions_(rooms.reactor().metrics().gauge(
                          "subscriptions", "Room subscriptions of connected sessions.")),
       pattern_subscriptions_(rooms.reactor().metrics().gauge(
-          "pattern_subscriptions", "Pattern subscriptions of connected sessions.")) {}
+          "pattern_subscriptions", "Pattern subscriptions of connected sessions.")),
+      messages_out_(
+          rooms.reactor().metrics().counter("messages_out_total", "Messages queued to clients.")),
+      bytes_out_(rooms.reactor().metrics().counter("message_bytes_out_total",
+                                                   "Bytes of messages queued to clients.")) {
+    rooms_.reactor().add_turn_end(*this);
+}
 
-LocalRooms::~LocalRooms() = default;
+LocalRooms::~LocalRooms() {
+    rooms_.reactor().remove_turn_end(*this);
+}
 
 LocalRoom& LocalRooms::find_or_create(std::string_view room) {
     const std::uint64_t hash = hash_bytes(room);
@@ -125,10 +136,9 @@ void LocalRooms::subscribe(Subscription& subscription, Subscriber& subscriber,
     LocalRoom& local = find_or_create(room);
     ++local.references;
     subscriptions_.add(1);
-    subscription.subscriber = &subscriber;
     subscription.room = &local;
     subscription.state = Subscription::State::joining;
-    subscription.ticket = tickets_.insert({&subscription, {}, {}});
+    subscription.ticket = tickets_.insert({&subscription, &subscriber, 0, {}, {}});
 
     auto request = std::make_unique<JoinRequest>();
     request->origin = &rooms_;
@@ -166,8 +176,9 @@ void LocalRooms::unsubscribe(Subscription& subscription, Form form, std::string_
 void LocalRooms::joined(std::unique_ptr<JoinRequest> request) {
     Ticket& ticket = *tickets_.find(request->ticket);
     LocalRoom& room = **handles_.find(request->local_room);
-    const bool failed = request->outcome.result.code != Code::ok;
+    const bool failed = request->result.code != Code::ok;
     Subscription* const subscription = ticket.subscription;
+    Subscriber* const subscriber = ticket.subscriber;
     if (subscription == nullptr || failed) {
         const std::string identified = tickets_.erase(request->ticket).identified;
         if (!failed)
@@ -177,16 +188,16 @@ void LocalRooms::joined(std::unique_ptr<JoinRequest> request) {
             subscriptions_.add(-1);
             subscription->state = Subscription::State::idle;
             // The room's name is still wanted in the answer: release it afterwards.
-            subscription->subscriber->on_joined(*subscription, request->outcome.result);
+            subscriber->on_joined(*subscription, request->result);
         }
         release(room);
         return;
     }
-    ticket.epoch = request->outcome.result.position.epoch;
+    ticket.epoch = request->result.position.epoch;
+    ticket.replayed = request->result.replay_after;
     subscription->state = Subscription::State::replaying;
-    subscription->offset = request->outcome.replay_after;
     room.add(*subscription);
-    subscription->subscriber->on_joined(*subscription, request->outcome.result);
+    subscriber->on_joined(*subscription, request->result);
 }
 
 void LocalRooms::identify(Subscription& subscription, std::string_view user,
@@ -205,46 +216,179 @@ void LocalRooms::identify(Subscription& subscription, std::string_view user,
 void LocalRooms::pull(Subscription& subscription, std::size_t bytes_max) {
     FANFARE_ASSERT(subscription.state == Subscription::State::replaying);
     const RoomNameRef& name = subscription.room->name;
-    const Epoch epoch = tickets_.find(subscription.ticket)->epoch;
+    const Ticket& ticket = *tickets_.find(subscription.ticket);
     Rooms& home = rooms_.home_of(name->hash());
-    home.reactor().post(
-        Pull{&home.home(), &rooms_, name, Position{epoch, subscription.offset}, subscription.ticket,
-             static_cast<std::uint32_t>(std::min<std::size_t>(bytes_max, std::size_t{1} << 30))});
+    home.reactor().post(Pull{
+        &home.home(), &rooms_, name, Position{ticket.epoch, ticket.replayed}, subscription.ticket,
+        static_cast<std::uint32_t>(std::min<std::size_t>(bytes_max, std::size_t{1} << 30))});
+}
+
+void LocalRooms::set_replayed(const Subscription& subscription, std::uint64_t offset) {
+    FANFARE_ASSERT(subscription.state == Subscription::State::replaying);
+    tickets_.find(subscription.ticket)->replayed = offset;
 }
 
 void LocalRooms::replayed(net::Handle handle, const ReplayBatch& batch) {
     Ticket* const ticket = tickets_.find(handle);
     if (ticket == nullptr) return; // it left meanwhile
-    Subscription& subscription = *ticket->subscription;
-    subscription.subscriber->on_replay(subscription, batch);
+    ticket->subscriber->on_replay(*ticket->subscription, batch);
 }
 
 void LocalRooms::go_live(Subscription& subscription) {
     FANFARE_ASSERT(subscription.state == Subscription::State::replaying);
-    tickets_.erase(std::exchange(subscription.ticket, 0));
+    LocalRoom& room = *subscription.room;
+    // What was gathered came before this moment: it was in the replay.
+    hand_out(room);
+    Subscriber* const subscriber = tickets_.erase(subscription.ticket).subscriber;
     subscription.state = Subscription::State::live;
-    subscription.room->make_live(subscription);
+    subscription.subscriber = subscriber;
+    room.entries[subscription.place].queue = subscriber->direct_queue();
+    room.make_live(subscription);
 }
 
-void LocalRooms::deliver(const Message& message, net::Handle local_room, bool patterns) {
-    Delivery delivery{message, rooms_.encoders(), ++serial_};
-    LocalRoom** const found = local_room != 0 ? handles_.find(local_room) : nullptr;
-    std::size_t deliveries = 0;
-    if (found != nullptr) {
-        LocalRoom& room = **found;
-        ++room.references;
-        deliveries = room.live;
+void LocalRooms::review_queue(Subscription& subscription) {
+    if (subscription.state != Subscription::State::live) return;
+    subscription.room->entries[subscription.place].queue = subscription.subscriber->direct_queue();
+}
+
+Subscriber& LocalRooms::subscriber_of(const Subscription& subscription) {
+    return subscription.state == Subscription::State::live
+               ? *subscription.subscriber
+               : *tickets_.find(subscription.ticket)->subscriber;
+}
+
+// --- deliveries ---
+
+/// One walk over a room's live subscribers, with all messages that it brings them.
+class LocalRooms::Walk {
+  public:
+    Walk(LocalRooms& local, std::span<const MessageRef> messages) : local_(local) {
+        for (const MessageRef& message : messages)
+            deliveries_.emplace_back(*message, local.rooms_.encoders());
+    }
+
+    void over(LocalRoom& room) {
+        const bool ask_all = deliveries_.front().message().ephemeral();
         // From the end: a subscriber that leaves in the call is replaced by one already served.
         for (std::uint32_t i = room.live; i-- > 0;) {
-            if (i >= 8) __builtin_prefetch(room.entries[i - 8].subscriber);
-            const LocalRoom::Entry& entry = room.entries[i];
-            entry.subscriber->on_message(delivery, entry.subscription);
+            constexpr std::uint32_t far = 8;
+            constexpr std::uint32_t near = 3;
+            if (i >= far) __builtin_prefetch(room.entries[i - far].queue);
+            if (i >= near && room.entries[i - near].queue != nullptr)
+                __builtin_prefetch(room.entries[i - near].queue->transport());
+            net::OutQueue* const queue = room.entries[i].queue;
+            if (queue == nullptr || ask_all || !write(*queue)) ask(room, i);
         }
-        release(room);
+        count();
     }
-    if (patterns) deliveries += deliver_patterns(delivery);
-    if (message.received() != 0)
-        rooms_.reactor().instruments().publish_latency.note(message.received(), deliveries);
+
+  private:
+    /// False: the queue has no room.
+    bool write(net::OutQueue& queue) {
+        const std::uint8_t label = queue.label();
+        const auto form = static_cast<std::size_t>(QueueLabel::form(label));
+        if (!joined_[form]) [[unlikely]]
+            join(form);
+        const LocalBytesRef& bytes = joined_[form];
+        if (!queue.has_room(bytes->size(), local_.queue_bytes_max_)) return false;
+        ++written_[form];
+        if ((label & QueueLabel::sole) != 0)
+            queue.write(*bytes);
+        else
+            queue.push(bytes);
+        return true;
+    }
+
+    void join(std::size_t form) {
+        if (deliveries_.size() == 1) {
+            joined_[form] = deliveries_.front().bytes(static_cast<Form>(form));
+        } else {
+            std::array<std::string_view, gathered_messages_max> pieces;
+            for (std::size_t i = 0; i < deliveries_.size(); ++i)
+                pieces[i] = deliveries_[i].bytes(static_cast<Form>(form))->view();
+            joined_[form] = LocalBytes::join({pieces.data(), deliveries_.size()});
+        }
+        local_.rooms_.reactor().instruments().queue_high_water.saw(joined_[form]->size());
+    }
+
+    /// The subscriber decides, message by message; it may leave.
+    void ask(LocalRoom& room, std::uint32_t i) {
+        Subscription* const subscription = room.entries[i].subscription;
+        Subscriber* const subscriber = subscription->subscriber;
+        for (Delivery& delivery : deliveries_) {
+            subscriber->on_message(delivery, subscription);
+            if (i >= room.live || room.entries[i].subscription != subscription) return;
+        }
+    }
+
+    void count() {
+        for (std::size_t form = 0; form < form_count; ++form) {
+            if (written_[form] == 0) continue;
+            local_.messages_out_.add(written_[form] * deliveries_.size());
+            local_.bytes_out_.add(written_[form] * joined_[form]->size());
+        }
+    }
+
+    LocalRooms& local_;
+    boost::container::static_vector<Delivery, gathered_messages_max> deliveries_;
+    std::array<LocalBytesRef, form_count> joined_; // all messages as one piece
+    std::array<std::uint64_t, form_count> written_{};
+};
+
+void LocalRooms::deliver(MessageRef message, net::Handle local_room, bool patterns) {
+    const MonoMicros received = message->received();
+    net::PublishLatency& latency = rooms_.reactor().instruments().publish_latency;
+    if (patterns) {
+        Delivery delivery{*message, rooms_.encoders()};
+        const std::size_t deliveries = deliver_patterns(delivery);
+        if (received != 0) latency.note(received, deliveries);
+    }
+    LocalRoom** const found = local_room != 0 ? handles_.find(local_room) : nullptr;
+    if (found == nullptr || (*found)->live == 0) return;
+    LocalRoom& room = **found;
+    if (received != 0) latency.note(received, room.live);
+    if (!message->ephemeral()) return gather(room, std::move(message));
+    // Each subscriber is asked about it: it is not for everyone. Its place is behind what came
+    // before it.
+    ++room.references;
+    hand_out(room);
+    Walk{*this, {&message, 1}}.over(room);
+    release(room);
+}
+
+void LocalRooms::gather(LocalRoom& room, MessageRef message) {
+    if (room.gathered == 0) {
+        ++room.references;
+        if (gathering_ == gathered_.size()) gathered_.emplace_back();
+        gathered_[gathering_].room = &room;
+        room.gathered = static_cast<std::uint32_t>(++gathering_);
+    }
+    Gathered& gathered = gathered_[room.gathered - 1];
+    gathered.bytes += message->data().size();
+    gathered.messages.push_back(std::move(message));
+    if (gathered.messages.size() == gathered_messages_max || gathered.bytes >= gathered_bytes_max)
+        hand_out(room);
+}
+
+void LocalRooms::hand_out(LocalRoom& room) {
+    if (room.gathered == 0) return;
+    Gathered& gathered = gathered_[std::exchange(room.gathered, 0) - 1];
+    gathered.room = nullptr;
+    gathered.bytes = 0;
+    // Nothing that a subscriber does when it is given messages hands out more of them.
+    FANFARE_ASSERT(handing_out_.empty());
+    handing_out_.swap(gathered.messages);
+    if (room.live != 0) Walk{*this, handing_out_}.over(room);
+    handing_out_.clear();
+    release(room);
+}
+
+void LocalRooms::on_turn_end() {
+    for (std::size_t i = 0; i < gathering_; ++i)
+        if (LocalRoom* const room = gathered_[i].room) hand_out(*room);
+    gathering_ = 0;
+    // A storm over many rooms must not leave its lists behind for good.
+    if (gathered_.size() > 4'096) gathered_.resize(1'024);
 }
 
 void LocalRooms::announce(const PresenceNote& note, net::Handle local_room) {
@@ -254,11 +398,12 @@ void LocalRooms::announce(const PresenceNote& note, net::Handle local_room) {
     const PresenceChange change{note.room, note.user, note.joined};
     PresenceDelivery delivery{change, rooms_.encoders()};
     ++room.references;
+    hand_out(room);
     for (auto i = static_cast<std::uint32_t>(room.entries.size()); i-- > 0;) {
         // One that left from the replaying part moved the last entry here: it was served already.
         if (i >= room.entries.size()) continue;
-        const LocalRoom::Entry& entry = room.entries[i];
-        entry.subscriber->on_presence(delivery, *entry.subscription);
+        Subscription& subscription = *room.entries[i].subscription;
+        subscriber_of(subscription).on_presence(delivery, subscription);
     }
     release(room);
 }

@@ -4,12 +4,14 @@
 #include "home_rooms.hpp"
 #include "room_name.hpp"
 
+#include <fanfare/net/reactor.hpp>
 #include <fanfare/room/rooms.hpp>
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,7 +29,7 @@ struct PresenceNote {
 class LocalRoom {
   public:
     struct Entry {
-        Subscriber* subscriber;
+        net::OutQueue* queue; // where live messages are written; null: the subscriber is asked
         Subscription* subscription;
     };
 
@@ -36,6 +38,7 @@ class LocalRoom {
     std::vector<Entry> entries;
     std::uint32_t live = 0;       // entries[0 .. live) are live
     std::uint32_t references = 0; // subscriptions in any state, and joins whose answer is awaited
+    std::uint32_t gathered = 0;   // 1 + index of the messages that wait for the end of the turn
 
     void add(Subscription& subscription);
     void remove(Subscription& subscription);
@@ -45,7 +48,12 @@ class LocalRoom {
     void put(std::uint32_t place, const Entry& entry);
 };
 
-class LocalRooms {
+/// Messages are not handed out one by one: those that a turn brought for a room are gathered, and
+/// at the turn's end the room's subscribers are walked once. With several messages each subscriber
+/// is given the bytes of all of them as one piece, joined once per form. A subscriber that is in
+/// one room only is written to in that walk; others are queued to, since other rooms of theirs may
+/// have gathered messages too, and flushed when all rooms have been walked.
+class LocalRooms final : net::TurnEnd {
   public:
     explicit LocalRooms(Rooms& rooms);
     ~LocalRooms();
@@ -55,14 +63,17 @@ class LocalRooms {
     void unsubscribe(Subscription& subscription, Form form, std::string_view user);
     void identify(Subscription& subscription, std::string_view user, std::string_view info);
     void pull(Subscription& subscription, std::size_t bytes_max);
+    void set_replayed(const Subscription& subscription, std::uint64_t offset);
     void go_live(Subscription& subscription);
+    void review_queue(Subscription& subscription);
+    void set_queue_bytes_max(std::size_t bytes_max) noexcept { queue_bytes_max_ = bytes_max; }
     void subscribe_pattern(Subscriber& subscriber, std::string_view pattern);
     void unsubscribe_pattern(Subscriber& subscriber, std::string_view pattern);
 
     // from home reactors
     void joined(std::unique_ptr<JoinRequest> request);
     void replayed(net::Handle ticket, const ReplayBatch& batch);
-    void deliver(const Message& message, net::Handle local_room, bool patterns);
+    void deliver(MessageRef message, net::Handle local_room, bool patterns);
     void announce(const PresenceNote& note, net::Handle local_room);
     void pattern_known(const std::string& pattern, std::uint64_t generation);
 
@@ -70,6 +81,8 @@ class LocalRooms {
     /// A subscription that the home reactor may still answer to.
     struct Ticket {
         Subscription* subscription = nullptr; // null: it left while joining
+        Subscriber* subscriber = nullptr;
+        std::uint64_t replayed = 0; // handed on up to this offset
         Epoch epoch;
         std::string identified; // who an anonymous subscriber became while joining
     };
@@ -79,6 +92,24 @@ class LocalRooms {
         std::uint64_t generation = 0;
         std::size_t unknown_to = 0; // reactors that have not confirmed
     };
+
+    /// What a turn brought for one room.
+    struct Gathered {
+        LocalRoom* room = nullptr; // null: handed out already
+        std::vector<MessageRef> messages;
+        std::size_t bytes = 0;
+    };
+    /// Bounds of what is joined into one piece; at them the messages are handed out at once.
+    static constexpr std::size_t gathered_messages_max = 64;
+    static constexpr std::size_t gathered_bytes_max = std::size_t{64} * 1024;
+    class Walk;
+
+    void on_turn_end() override;
+    void gather(LocalRoom& room, MessageRef message);
+    /// Hands out what was gathered for a room: before its live subscribers, or anything else that
+    /// must keep its order, change.
+    void hand_out(LocalRoom& room);
+    [[nodiscard]] Subscriber& subscriber_of(const Subscription& subscription);
 
     LocalRoom& find_or_create(std::string_view room);
     void release(LocalRoom& room);
@@ -92,10 +123,15 @@ class LocalRooms {
     net::SlotMap<Ticket> tickets_;
     std::map<std::string, Pattern, std::less<>> patterns_;
     std::vector<Subscriber*> matched_; // scratch of deliver_patterns
-    std::uint64_t serial_ = 0;
+    std::vector<Gathered> gathered_; // the first `gathering_` are of this turn, others keep memory
+    std::size_t gathering_ = 0;
+    std::vector<MessageRef> handing_out_; // scratch of hand_out
+    std::size_t queue_bytes_max_ = std::size_t{1024} * 1024;
     std::uint64_t pattern_generation_ = 0;
     Gauge& subscriptions_;
     Gauge& pattern_subscriptions_;
+    Counter& messages_out_;
+    Counter& bytes_out_;
 };
 
 } // namespace fanfare::room

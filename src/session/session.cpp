@@ -17,17 +17,32 @@
 
 namespace fanfare::session {
 
-Session::Session(Sessions& service, Outbound& outbound, net::OutQueue& queue,
-                 ClientProtocol& protocol, room::Form form, bool direct)
-    : service_(service), outbound_(outbound), queue_(queue), protocol_(protocol), form_(form),
-      direct_(direct) {}
+Session::Session(Sessions& service, Outbound& outbound, room::Form form, bool direct)
+    : service_(service), outbound_(outbound), form_(form), direct_(direct) {
+    label_queue();
+}
 
 Session::~Session() {
     end();
 }
 
 std::string_view Session::user() const noexcept {
-    return identity_ ? std::string_view{identity_->user} : std::string_view{};
+    return member_ ? std::string_view{member_->identity->user} : std::string_view{};
+}
+
+Session::Extra& Session::extra() {
+    if (!extra_) extra_ = std::make_unique<Extra>();
+    return *extra_;
+}
+
+void Session::drop_extra_if_empty() noexcept {
+    if (extra_ && extra_->patterns.empty() && extra_->joining.empty() &&
+        extra_->pattern_waits.empty() && extra_->pulling == nullptr)
+        extra_.reset();
+}
+
+Session::ShortMillis Session::short_now() const noexcept {
+    return static_cast<ShortMillis>(service_.reactor().now());
 }
 
 std::string Session::id() const {
@@ -44,34 +59,39 @@ std::string Session::id() const {
 void Session::open(IdentityRef identity) {
     const net::Reactor& reactor = service_.reactor();
     secret_ = random_u64();
-    opened_ = heard_ = reactor.now();
+    opened_ = heard_ = short_now();
     connected_at_ = reactor.clock().wall();
     service_.add(*this);
     set_identity(std::move(identity));
     // The first heartbeat comes after half to one interval, so that clients that came together do
     // not answer together.
     const std::int64_t beat = service_.options().heartbeat.count();
-    next_ping_ = opened_ + beat / 2 +
-                 static_cast<std::int64_t>(secret_ % static_cast<std::uint64_t>(beat / 2 + 1));
+    next_ping_ = opened_ + static_cast<ShortMillis>(beat / 2) +
+                 static_cast<ShortMillis>(secret_ % static_cast<std::uint64_t>(beat / 2 + 1));
     schedule();
-    protocol_.welcome(*this);
+    protocol().welcome(*this);
 }
 
 void Session::end() {
     if (ended_) return;
     ended_ = true;
     cancel();
-    while (subscriptions_ != nullptr) leave(*subscriptions_);
-    if (patterns_)
-        for (const std::string& pattern : *patterns_)
+    while (room::Subscription* const any =
+               subscriptions_.find_if([](const room::Subscription&) { return true; }))
+        leave(*any);
+    if (extra_)
+        for (const std::string& pattern : extra_->patterns)
             service_.rooms().unsubscribe_pattern(*this, pattern);
     if (handle_ != 0) service_.remove(*this);
 }
 
 void Session::set_identity(IdentityRef identity) {
-    if (identity_) service_.unindex_user(*this);
-    identity_ = std::move(identity);
-    if (identity_) service_.index_user(*this);
+    if (member_) service_.unindex_user(*this);
+    member_.reset();
+    if (!identity) return;
+    member_ = std::make_unique<Member>();
+    member_->identity = std::move(identity);
+    service_.index_user(*this);
 }
 
 void Session::close(CloseReason reason, std::string_view detail) {
@@ -80,49 +100,49 @@ void Session::close(CloseReason reason, std::string_view detail) {
 
 void Session::send_away(std::uint64_t reconnect_in_ms) {
     if (ended_) return;
-    protocol_.bye(*this, "drain", "the gateway is shutting down", reconnect_in_ms);
+    protocol().bye(*this, "drain", "the gateway is shutting down", reconnect_in_ms);
     close(CloseReason::drain, "drain");
 }
 
 // --- clocks ---
 
 void Session::heard() noexcept {
-    heard_ = service_.reactor().now();
+    heard_ = short_now();
 }
 
 void Session::schedule() {
-    const net::Reactor& reactor = service_.reactor();
-    const MonoMillis now = reactor.now();
-    MonoMillis due = next_ping_;
-    if (identity_)
+    const ShortMillis now = short_now();
+    std::int64_t wait = static_cast<std::int32_t>(next_ping_ - now);
+    if (const Identity* const who = identity())
         // The wall clock may jump: an expiry far ahead is looked at again with each heartbeat.
-        due = std::min(due, now + identity_->closes * 1000 - reactor.clock().wall());
+        wait = std::min(wait, who->closes * 1000 - service_.reactor().clock().wall());
     else if (!service_.options().anonymous)
-        due = std::min(due, opened_ + service_.options().auth_timeout.count());
+        wait = std::min(wait, service_.options().auth_timeout.count() -
+                                  static_cast<std::int64_t>(now - opened_));
     service_.reactor().timers().set(*this,
-                                    std::chrono::milliseconds{std::max<MonoMillis>(due - now, 1)});
+                                    std::chrono::milliseconds{std::max<std::int64_t>(wait, 1)});
 }
 
 void Session::on_timer() {
     const Options& options = service_.options();
-    const net::Reactor& reactor = service_.reactor();
-    const MonoMillis now = reactor.now();
-    if (identity_ && reactor.clock().wall() >= identity_->closes * 1000) {
+    const ShortMillis now = short_now();
+    const Identity* const who = identity();
+    if (who != nullptr && service_.reactor().clock().wall() >= who->closes * 1000) {
         close(CloseReason::unauthorized, "the token has expired");
         return;
     }
-    if (!identity_ && !options.anonymous && now - opened_ >= options.auth_timeout.count()) {
+    if (who == nullptr && !options.anonymous && now - opened_ >= options.auth_timeout.count()) {
         close(CloseReason::unauthorized, "no token came in time");
         return;
     }
-    if (now >= next_ping_) {
+    if (static_cast<std::int32_t>(now - next_ping_) >= 0) {
         if (outbound_.answers_pings() && now - heard_ >= 2 * options.heartbeat.count()) {
             service_.idle_closed.add();
             close(CloseReason::idle, "two heartbeats were not answered");
             return;
         }
         outbound_.ping();
-        next_ping_ = now + options.heartbeat.count();
+        next_ping_ = now + static_cast<ShortMillis>(options.heartbeat.count());
     }
     if (!ended_) schedule();
 }
@@ -169,34 +189,35 @@ void Session::authenticate(RequestId id, std::string token) {
 void Session::authenticated(RequestId id, const IdentityRef& identity, const Error& error) {
     authenticating_ = false;
     if (!identity) {
-        protocol_.error(*this, id, error);
+        protocol().error(*this, id, error);
         close(CloseReason::unauthorized, "the token is not valid");
         return;
     }
-    if (identity_ && identity_->user != identity->user) {
+    if (member_ && user() != identity->user) {
         fail(id, Code::forbidden, "the token belongs to another user");
         return;
     }
-    const bool was_anonymous = !identity_;
+    const bool was_anonymous = !member_;
     set_identity(identity);
     if (was_anonymous)
-        for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
-            service_.rooms().identify(*at, identity_->user, identity_->info);
-    protocol_.auth_ok(*this, id);
+        subscriptions_.for_each([&](room::Subscription& subscription) {
+            service_.rooms().identify(subscription, identity->user, identity->info);
+        });
+    protocol().auth_ok(*this, id);
     review_rights();
     if (!ended_) schedule();
 }
 
 void Session::fail(RequestId id, Code code, std::string message) {
-    protocol_.error(*this, id, Error{code, std::move(message), {}});
+    protocol().error(*this, id, Error{code, std::move(message), {}});
 }
 
 void Session::refuse(RequestId id, const Error& error) {
-    protocol_.error(*this, id, error);
+    protocol().error(*this, id, error);
 }
 
 bool Session::may_act(RequestId id) {
-    if (identity_ || service_.options().anonymous) return true;
+    if (member_ || service_.options().anonymous) return true;
     fail(id, Code::unauthorized, "send `auth` with a token first");
     return false;
 }
@@ -209,14 +230,14 @@ Error Session::publish_fault(const PublishRequest& request) {
     const room::Rule* const rule = service_.rooms().rule(request.room);
     if (rule == nullptr) return {Code::not_found, "no rule allows a room of this name", "room"};
     const room::Subscription* const subscription = find_staying(request.room);
-    if (!may_publish(*rule, identity_.get(), request.room, subscription != nullptr)) {
+    if (!may_publish(*rule, identity(), request.room, subscription != nullptr)) {
         if (rule->publish == room::PublishRight::subscriber)
             return {Code::forbidden, "only subscribers may publish here", "room"};
-        if (rule->publish == room::PublishRight::token && !identity_)
+        if (rule->publish == room::PublishRight::token && !member_)
             return {Code::unauthorized, "a token must grant publishing here", "room"};
         return {Code::forbidden, "publishing here is not allowed", "room"};
     }
-    if (!request.key.empty() && !identity_)
+    if (!request.key.empty() && !member_)
         return {Code::bad_request, "`key` needs a user: this session is anonymous", "key"};
     return {};
 }
@@ -224,7 +245,7 @@ Error Session::publish_fault(const PublishRequest& request) {
 void Session::publish(RequestId id, const PublishRequest& request) {
     if (!may_act(id)) return;
     if (const Error fault = publish_fault(request)) {
-        protocol_.error(*this, id, fault);
+        protocol().error(*this, id, fault);
         return;
     }
     room::Message::Parts parts;
@@ -257,7 +278,7 @@ void Session::acknowledge(RequestId id, std::string_view room, std::uint64_t /*o
         fail(id, Code::bad_request, "only `@me` is acknowledged");
         return;
     }
-    if (!identity_) {
+    if (!member_) {
         fail(id, Code::unauthorized, "an anonymous session has no inbox");
         return;
     }
@@ -268,8 +289,8 @@ void Session::acknowledge(RequestId id, std::string_view room, std::uint64_t /*o
 
 bool Session::may_read(RequestId id, std::string_view room) {
     if (!may_act(id)) return false;
-    const Error fault = service_.subscribe_fault(identity_.get(), room);
-    if (fault) protocol_.error(*this, id, fault);
+    const Error fault = service_.subscribe_fault(identity(), room);
+    if (fault) protocol().error(*this, id, fault);
     return !fault;
 }
 
@@ -293,12 +314,12 @@ void Session::history(RequestId id, const HistoryRequest& request) {
                 self.fail(id, result.code, result.detail);
                 return;
             }
-            if (self.queue_.queued_bytes() > service->options().send_queue_max) {
+            if (self.outbound_.queue().queued_bytes() > service->options().send_queue_max) {
                 service->slow_consumers.add();
                 self.close(CloseReason::slow_consumer, "the client reads too slowly");
                 return;
             }
-            self.protocol_.history_ok(
+            self.protocol().history_ok(
                 self, id, HistoryOk{room, result.position, result.messages, result.more});
         });
 }
@@ -313,13 +334,13 @@ void Session::presence(RequestId id, std::string_view room) {
                                      room = std::string{room}](const room::PresenceResult& result) {
         Session** const found = service->sessions_.find(handle);
         if (found == nullptr) return;
-        (*found)->protocol_.presence_ok(**found, id,
-                                        PresenceOk{room, result.members, result.total});
+        (*found)->protocol().presence_ok(**found, id,
+                                         PresenceOk{room, result.members, result.total});
     });
 }
 
 void Session::ping(RequestId id) {
-    protocol_.pong(*this, id);
+    protocol().pong(*this, id);
 }
 
 } // namespace fanfare::session

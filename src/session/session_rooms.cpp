@@ -25,30 +25,53 @@ constexpr std::uint8_t by_server = 1; // granted by API call: rights are not ask
 } // namespace
 
 room::Subscription* Session::find(std::string_view room) noexcept {
-    for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
-        if (at->name() == room) return at;
-    return nullptr;
+    // Requests in a row must mean what they mean one by one: who left while joining may join anew,
+    // and then it is the new place that counts.
+    if (room::Subscription* const staying = find_staying(room)) return staying;
+    return subscriptions_.find_if([&](const room::Subscription& at) { return at.name() == room; });
 }
 
 Session::PendingJoin* Session::pending_join(const room::Subscription& subscription) noexcept {
-    if (!joining_) return nullptr;
-    for (PendingJoin& pending : *joining_)
+    if (!extra_) return nullptr;
+    for (PendingJoin& pending : extra_->joining)
         if (pending.subscription == &subscription) return &pending;
     return nullptr;
 }
 
 room::Subscription* Session::find_staying(std::string_view room) noexcept {
-    // Requests in a row must mean what they mean one by one: who left while joining may join anew.
-    // The newest place stands first in the list, so `find` gives that one.
-    room::Subscription* const newest = find(room);
-    const PendingJoin* const pending = newest != nullptr ? pending_join(*newest) : nullptr;
-    return pending != nullptr && pending->unsubscribe ? nullptr : newest;
+    return subscriptions_.find_if([&](const room::Subscription& at) {
+        if (at.name() != room) return false;
+        const PendingJoin* const pending = pending_join(at);
+        return pending == nullptr || !pending->unsubscribe;
+    });
+}
+
+void Session::set_pulling(room::Subscription* subscription) {
+    if (subscription == pulling()) return;
+    extra().pulling = subscription;
+    drop_extra_if_empty();
+}
+
+// --- the direct way of live messages ---
+
+net::OutQueue* Session::direct_queue() noexcept {
+    return direct_ ? &outbound_.queue() : nullptr;
+}
+
+void Session::label_queue() noexcept {
+    outbound_.queue().set_label(room::QueueLabel::of(form_, rooms_ <= 1));
+}
+
+void Session::set_direct(bool on) {
+    if (on == direct_) return;
+    direct_ = on;
+    subscriptions_.for_each([this](room::Subscription& at) { service_.rooms().review_queue(at); });
 }
 
 void Session::subscribe(RequestId id, const SubscribeRequest& request) {
     if (!may_act(id)) return;
-    if (const Error fault = service_.subscribe_fault(identity_.get(), request.room)) {
-        protocol_.error(*this, id, fault);
+    if (const Error fault = service_.subscribe_fault(identity(), request.room)) {
+        protocol().error(*this, id, fault);
         return;
     }
     if (find_staying(request.room) != nullptr) {
@@ -59,34 +82,32 @@ void Session::subscribe(RequestId id, const SubscribeRequest& request) {
         fail(id, Code::limit_reached, "the session has as many rooms as `max_rooms` allows");
         return;
     }
-    auto* const subscription = new room::Subscription;
-    join(*subscription, request.room, request);
+    room::Subscription& subscription = subscriptions_.add();
+    join(subscription, request.room, request);
     const bool replays = request.since || request.last != 0;
-    joining_->push_back({subscription, id, std::nullopt, false, replays});
+    extra().joining.push_back({&subscription, id, std::nullopt, false, replays});
 }
 
 void Session::join(room::Subscription& subscription, std::string_view room,
                    const SubscribeRequest& wish) {
-    subscription.next = subscriptions_;
-    subscriptions_ = &subscription;
     ++rooms_;
+    label_queue();
     room::JoinWish to_join;
     to_join.since = wish.since;
     to_join.last = wish.last;
     to_join.form = form_;
     to_join.user = user();
-    if (identity_) to_join.info = identity_->info;
+    if (member_) to_join.info = member_->identity->info;
     service_.rooms().subscribe(subscription, *this, room, std::move(to_join));
-    if (!joining_) joining_ = std::make_unique<std::vector<PendingJoin>>();
 }
 
 void Session::on_joined(room::Subscription& subscription, const room::JoinResult& result) {
     PendingJoin* const found = pending_join(subscription);
     FANFARE_ASSERT(found != nullptr);
     const PendingJoin pending = *found;
-    *found = joining_->back();
-    joining_->pop_back();
-    if (joining_->empty()) joining_.reset();
+    *found = extra_->joining.back();
+    extra_->joining.pop_back();
+    drop_extra_if_empty();
 
     if (result.code != Code::ok) {
         // First: an answer may end the session, which then leaves all that it is in.
@@ -105,45 +126,45 @@ void Session::on_joined(room::Subscription& subscription, const room::JoinResult
     // A copy: the subscription may be gone after a call to the protocol closed the session.
     const std::string room{subscription.name()};
     if (pending.by_server)
-        protocol_.subscribed(*this, room, result.position);
+        protocol().subscribed(*this, room, result.position);
     else
-        protocol_.subscribe_ok(*this, pending.id,
-                               SubscribeOk{room, result.position, result.recovered});
+        protocol().subscribe_ok(
+            *this, pending.id,
+            SubscribeOk{room, result.position, result.recovered, result.replay_after});
     if (ended_) return;
     if (pending.unsubscribe) {
         leave(subscription);
-        protocol_.unsubscribe_ok(*this, *pending.unsubscribe, room, false);
+        protocol().unsubscribe_ok(*this, *pending.unsubscribe, room, false);
         return;
     }
-    if (subscription.offset < result.position.offset)
+    if (result.replay_after < result.position.offset)
         continue_replay();
     else
         service_.rooms().go_live(subscription);
 }
 
 void Session::continue_replay() {
-    if (pulling_ != nullptr) return;
+    if (pulling() != nullptr) return;
     // At most half of the queue is filled with history, whatever the number of rooms that replay;
     // the other half is for what is live.
     const std::size_t half = service_.options().send_queue_max / 2;
     const std::size_t queued = outbound_.queued_bytes();
     if (queued != 0 && queued >= half / 2) return; // `drained` comes back to it
-    for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next) {
-        if (at->state != room::Subscription::State::replaying) continue;
-        pulling_ = at;
-        service_.rooms().pull(*at, half - std::min(queued, half));
-        return;
-    }
+    room::Subscription* const next = subscriptions_.find_if([](const room::Subscription& at) {
+        return at.state == room::Subscription::State::replaying;
+    });
+    if (next == nullptr) return;
+    set_pulling(next);
+    service_.rooms().pull(*next, half - std::min(queued, half));
 }
 
 void Session::on_replay(room::Subscription& subscription, const room::ReplayBatch& batch) {
-    pulling_ = nullptr;
+    set_pulling(nullptr);
     if (batch.trimmed) {
         // History was cut under the replay: what is missing is gone, and the client is told.
         service_.resumes_lost.add();
         const std::string room{subscription.name()};
-        subscription.offset = batch.newest.offset;
-        protocol_.reset(*this, room, batch.newest);
+        protocol().reset(*this, room, batch.newest);
         if (ended_) return;
         service_.rooms().go_live(subscription);
         continue_replay();
@@ -155,13 +176,13 @@ void Session::on_replay(room::Subscription& subscription, const room::ReplayBatc
         // What is left is pulled again when the queue has drained.
         const std::size_t queued = outbound_.queued_bytes();
         if (queued != 0 && queued >= half) return;
-        subscription.offset = message->position().offset;
+        service_.rooms().set_replayed(subscription, message->position().offset);
         service_.replayed_messages.add();
-        room::Delivery delivery{*message, service_.rooms().encoders(), 0};
+        room::Delivery delivery{*message, service_.rooms().encoders()};
         if (direct_)
-            queue_.push(delivery.bytes(form_));
+            outbound_.queue().push(delivery.bytes(form_));
         else
-            protocol_.message(*this, &subscription, delivery);
+            protocol().message(*this, &subscription, delivery);
         if (ended_) return;
         service_.messages_out.add();
     }
@@ -192,32 +213,30 @@ void Session::unsubscribe(RequestId id, std::string_view name) {
     }
     const std::string room{name};
     leave(*subscription);
-    protocol_.unsubscribe_ok(*this, id, room, false);
+    protocol().unsubscribe_ok(*this, id, room, false);
 }
 
 void Session::leave(room::Subscription& subscription) {
-    const bool pulled = pulling_ == &subscription;
-    if (pulled) pulling_ = nullptr; // its batch will find no one
+    const bool pulled = pulling() == &subscription;
+    if (pulled) set_pulling(nullptr); // its batch will find no one
     service_.rooms().unsubscribe(subscription, form_, user());
     destroy(subscription);
     if (pulled && !ended_) continue_replay();
 }
 
 void Session::destroy(room::Subscription& subscription) {
-    room::Subscription** link = &subscriptions_;
-    while (*link != &subscription) link = &(*link)->next;
-    *link = subscription.next;
+    subscriptions_.remove(subscription);
     --rooms_;
-    delete &subscription;
+    label_queue();
 }
 
 bool Session::server_subscribe(std::string_view room) {
     if (ended_ || find_staying(room) != nullptr || rooms_ >= service_.options().rooms_max)
         return false;
-    auto* const subscription = new room::Subscription;
-    subscription->tag = by_server;
-    join(*subscription, room, SubscribeRequest{room, std::nullopt, 0, {}});
-    joining_->push_back({subscription, std::nullopt, std::nullopt, true, false});
+    room::Subscription& subscription = subscriptions_.add();
+    subscription.tag |= by_server;
+    join(subscription, room, SubscribeRequest{room, std::nullopt, 0, {}});
+    extra().joining.push_back({&subscription, std::nullopt, std::nullopt, true, false});
     return true;
 }
 
@@ -231,79 +250,80 @@ bool Session::server_unsubscribe(std::string_view name, const Error& why) {
         // The home reactor's answer will find no one. The client's own requests still get their one
         // answer each.
         pending = *found;
-        *found = joining_->back();
-        joining_->pop_back();
-        if (joining_->empty()) joining_.reset();
+        *found = extra_->joining.back();
+        extra_->joining.pop_back();
+        drop_extra_if_empty();
     }
     const std::string room{name};
     leave(*subscription);
     if (joining) {
-        if (!pending.by_server) protocol_.error(*this, pending.id, why);
+        if (!pending.by_server) protocol().error(*this, pending.id, why);
         if (pending.unsubscribe && !ended_)
-            protocol_.unsubscribe_ok(*this, *pending.unsubscribe, room, false);
+            protocol().unsubscribe_ok(*this, *pending.unsubscribe, room, false);
     } else if (!ended_) {
-        protocol_.unsubscribed(*this, room, why);
+        protocol().unsubscribed(*this, room, why);
     }
     return true;
 }
 
 void Session::review_rights() {
     std::vector<std::string> lost;
-    for (room::Subscription* at = subscriptions_; at != nullptr; at = at->next)
-        if ((at->tag & by_server) == 0 && service_.subscribe_fault(identity_.get(), at->name()))
-            lost.emplace_back(at->name());
+    subscriptions_.for_each([&](const room::Subscription& at) {
+        if ((at.tag & by_server) == 0 && service_.subscribe_fault(identity(), at.name()))
+            lost.emplace_back(at.name());
+    });
     for (const std::string& room : lost)
-        server_unsubscribe(room, service_.subscribe_fault(identity_.get(), room));
+        server_unsubscribe(room, service_.subscribe_fault(identity(), room));
 }
 
 // --- patterns ---
 
 void Session::subscribe_pattern(RequestId id, std::string_view pattern) {
     if (!may_act(id)) return;
-    if (!patterns_) patterns_ = std::make_unique<std::vector<std::string>>();
-    if (std::find(patterns_->begin(), patterns_->end(), pattern) != patterns_->end()) {
+    std::vector<std::string>& patterns = extra().patterns;
+    if (std::find(patterns.begin(), patterns.end(), pattern) != patterns.end()) {
         fail(id, Code::already_subscribed, "the session has this pattern");
         return;
     }
-    if (patterns_->size() >= service_.options().patterns_max) {
+    if (patterns.size() >= service_.options().patterns_max) {
+        drop_extra_if_empty(); // none may be allowed
         fail(id, Code::limit_reached, "the session has as many patterns as it may");
         return;
     }
-    patterns_->emplace_back(pattern);
-    if (!pattern_waits_)
-        pattern_waits_ = std::make_unique<std::vector<std::pair<std::string, RequestId>>>();
-    pattern_waits_->emplace_back(std::string{pattern}, id);
+    patterns.emplace_back(pattern);
+    extra().pattern_waits.emplace_back(std::string{pattern}, id);
     service_.rooms().subscribe_pattern(*this, pattern);
 }
 
 void Session::on_pattern_ready(std::string_view pattern) {
-    if (!pattern_waits_) return;
-    const auto at = std::find_if(pattern_waits_->begin(), pattern_waits_->end(),
+    if (!extra_) return;
+    auto& waits = extra_->pattern_waits;
+    const auto at = std::find_if(waits.begin(), waits.end(),
                                  [&](const auto& wait) { return wait.first == pattern; });
-    if (at == pattern_waits_->end()) return;
+    if (at == waits.end()) return;
     const RequestId id = at->second;
     const std::string text = std::move(at->first);
-    pattern_waits_->erase(at);
-    if (pattern_waits_->empty()) pattern_waits_.reset();
-    protocol_.pattern_ok(*this, id, text);
+    waits.erase(at);
+    drop_extra_if_empty();
+    protocol().pattern_ok(*this, id, text);
 }
 
 void Session::unsubscribe_pattern(RequestId id, std::string_view pattern) {
     if (!may_act(id)) return;
-    const auto at = patterns_ ? std::find(patterns_->begin(), patterns_->end(), pattern)
-                              : std::vector<std::string>::iterator{};
-    if (!patterns_ || at == patterns_->end()) {
+    const bool has = extra_ && std::find(extra_->patterns.begin(), extra_->patterns.end(),
+                                         pattern) != extra_->patterns.end();
+    if (!has) {
         fail(id, Code::not_subscribed, "the session does not have this pattern");
         return;
     }
-    const std::string text = *at;
-    patterns_->erase(at);
-    if (patterns_->empty()) patterns_.reset();
+    const std::string text{pattern};
+    std::erase(extra_->patterns, text);
     // The subscribe that is still waiting gets its answer first.
     on_pattern_ready(text);
     if (ended_) return;
+    drop_extra_if_empty();
     service_.rooms().unsubscribe_pattern(*this, text);
-    protocol_.unsubscribe_ok(*this, id, text, true);
+    protocol().unsubscribe_ok(*this, id, text, true);
 }
 
 bool Session::wants_from_pattern(const room::Message& message) {
@@ -315,15 +335,15 @@ bool Session::wants_from_pattern(const room::Message& message) {
         if (pending != nullptr && pending->replays) return false;
     }
     const room::Rule* const rule = service_.rooms().rule(message.room());
-    return rule != nullptr && rule->patterns &&
-           may_subscribe(*rule, identity_.get(), message.room());
+    return rule != nullptr && rule->patterns && may_subscribe(*rule, identity(), message.room());
 }
 
 // --- deliveries ---
 
 bool Session::make_room(std::size_t bytes) {
     // A single message always fits an empty queue, whatever its size.
-    const std::size_t queued = direct_ ? queue_.queued_bytes() : outbound_.queued_bytes();
+    const std::size_t queued =
+        direct_ ? outbound_.queue().queued_bytes() : outbound_.queued_bytes();
     if (queued == 0 || queued + bytes <= service_.options().send_queue_max) [[likely]]
         return true;
     service_.slow_consumers.add();
@@ -345,19 +365,17 @@ void Session::on_message(room::Delivery& delivery, room::Subscription* subscript
     if (direct_) {
         const LocalBytesRef& bytes = delivery.bytes(form_);
         if (!make_room(bytes->size())) return;
-        queue_.push(bytes);
+        outbound_.queue().push(bytes);
         service_.bytes_out.add(bytes->size());
     } else {
-        if (subscription != nullptr && !message.ephemeral())
-            subscription->offset = message.position().offset;
-        protocol_.message(*this, subscription, delivery);
+        protocol().message(*this, subscription, delivery);
         if (ended_) return;
     }
     service_.messages_out.add();
 }
 
 void Session::on_presence(room::PresenceDelivery& delivery, room::Subscription& /*subscription*/) {
-    if (identity_ && identity_->user == delivery.change().user) return;
+    if (member_ && user() == delivery.change().user) return;
     const LocalBytesRef& bytes = delivery.bytes(form_);
     if (make_room(bytes->size())) outbound_.send(bytes);
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace fanfare::session {
 
@@ -40,7 +41,9 @@ Sessions::Sessions(room::Rooms& rooms, Authorizer& authorizer, room::Idempotency
       websocket_sessions_(rooms.reactor().metrics().gauge("sessions", "Connected sessions.",
                                                           {{"transport", "websocket"}})),
       sse_sessions_(rooms.reactor().metrics().gauge("sessions", "Connected sessions.",
-                                                    {{"transport", "sse"}})) {}
+                                                    {{"transport", "sse"}})) {
+    rooms_.set_queue_bytes_max(options_->send_queue_max);
+}
 
 Sessions::~Sessions() = default;
 
@@ -52,37 +55,33 @@ void Sessions::add(Session& session) {
 }
 
 void Sessions::remove(Session& session) noexcept {
-    if (session.identity_) unindex_user(session);
+    if (session.member_) unindex_user(session);
     sessions_.erase(session.handle_);
     (session.outbound().transport() == "sse" ? sse_sessions_ : websocket_sessions_).add(-1);
 }
 
 void Sessions::index_user(Session& session) {
-    const std::string_view user = session.user();
-    const auto at = users_.find(user);
-    if (at != users_.end()) {
-        Session* const head = at->second;
-        session.same_user_next_ = head->same_user_next_;
-        session.same_user_previous_ = head;
-        if (head->same_user_next_ != nullptr) head->same_user_next_->same_user_previous_ = &session;
-        head->same_user_next_ = &session;
-        return;
-    }
-    users_.emplace(user, &session);
+    const auto [at, first] = users_.try_emplace(session.user(), &session);
+    if (first) return;
+    Session* const head = at->second;
+    Session::Member& member = *session.member_;
+    member.next = head->member_->next;
+    member.previous = head;
+    if (member.next != nullptr) member.next->member_->previous = &session;
+    head->member_->next = &session;
 }
 
 void Sessions::unindex_user(Session& session) noexcept {
-    Session* const next = session.same_user_next_;
-    Session* const previous = session.same_user_previous_;
-    if (next != nullptr) next->same_user_previous_ = previous;
+    Session* const next = std::exchange(session.member_->next, nullptr);
+    Session* const previous = std::exchange(session.member_->previous, nullptr);
+    if (next != nullptr) next->member_->previous = previous;
     if (previous != nullptr) {
-        previous->same_user_next_ = next;
-    } else {
-        // The table's key is this session's own text: it goes, and the next session's takes over.
-        users_.erase(session.user());
-        if (next != nullptr) users_.emplace(next->user(), next);
+        previous->member_->next = next;
+        return;
     }
-    session.same_user_next_ = session.same_user_previous_ = nullptr;
+    // The table's key is this session's own text: it goes, and the next session's takes over.
+    users_.erase(session.user());
+    if (next != nullptr) users_.emplace(next->user(), next);
 }
 
 Session* Sessions::find_id(std::string_view id) {
@@ -100,6 +99,7 @@ Session* Sessions::find_id(std::string_view id) {
 void Sessions::reload(std::shared_ptr<const Options> options, Authorizer& authorizer) {
     options_ = std::move(options);
     authorizer_ = &authorizer;
+    rooms_.set_queue_bytes_max(options_->send_queue_max);
     std::vector<net::Handle> handles;
     sessions_.for_each([&](Session* session) { handles.push_back(session->handle()); });
     for (const net::Handle handle : handles)
@@ -193,8 +193,8 @@ void Sessions::published(const PendingPublish& pending, const room::PublishResul
     if (result.code != Code::ok)
         session.fail(pending.id, result.code, result.detail);
     else if (pending.id)
-        session.protocol_.publish_ok(session, pending.id,
-                                     PublishOk{pending.room, result.position, result.duplicate});
+        session.protocol().publish_ok(session, pending.id,
+                                      PublishOk{pending.room, result.position, result.duplicate});
 }
 
 // --- a user's sessions on all reactors ---
@@ -205,7 +205,7 @@ void Sessions::each_session_of(std::string_view user, F&& f) {
     if (at == users_.end()) return;
     // `f` may end the session that it is given, so take handles first.
     std::vector<net::Handle> handles;
-    for (Session* session = at->second; session != nullptr; session = session->same_user_next_)
+    for (Session* session = at->second; session != nullptr; session = session->member_->next)
         handles.push_back(session->handle());
     for (const net::Handle handle : handles)
         if (Session** const found = sessions_.find(handle)) f(**found);

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 namespace fanfare::ws {
 namespace {
@@ -61,9 +62,8 @@ struct Connection::CloseTimer final : net::TimerWheel::Timer {
 Connection::Connection(Service::Shared& shared, std::unique_ptr<net::Transport> transport,
                        const Agreed& agreed)
     : shared_(shared), transport_(std::move(transport)), protocol_(*agreed.protocol),
-      reader_(agreed.deflate_receive), out_(shared.sessions.reactor(), *this),
-      deflate_send_(agreed.deflate_send),
-      session_(shared.sessions, *this, out_, *agreed.protocol,
+      reader_(agreed.deflate_receive), deflate_send_(agreed.deflate_send),
+      session_(shared.sessions, *this,
                agreed.deflate_send ? room::Form::ws_json_deflate : room::Form::ws_json, true) {
     transport_->set_handler(*this);
     out_.attach(transport_.get());
@@ -181,8 +181,7 @@ void Connection::handle_text(std::string_view text, bool slack) {
 void Connection::answer_ping(ByteView payload) {
     // One pending answer at most: a peer that pings and does not read costs one payload.
     if (out_.blocked()) {
-        if (!pong_) pong_ = std::make_unique<std::string>();
-        pong_->assign(as_text(payload));
+        extra().pong = as_text(payload);
         return;
     }
     push_frame(Opcode::pong, as_text(payload));
@@ -225,9 +224,10 @@ void Connection::ping() {
 }
 
 void Connection::on_drained() {
-    if (pong_ && state_ == State::open) {
-        const std::unique_ptr<std::string> payload = std::move(pong_);
-        push_frame(Opcode::pong, *payload);
+    if (extra_ && extra_->pong && state_ == State::open) {
+        const std::string payload = *std::exchange(extra_->pong, std::nullopt);
+        extra_.reset(); // an open connection has nothing else in it
+        push_frame(Opcode::pong, payload);
     }
     if (state_ == State::open) {
         session_.drained();
@@ -253,7 +253,7 @@ void Connection::close(CloseReason reason, std::string_view detail) {
 
 void Connection::begin_close(CloseCode code, std::string_view reason) {
     session_.end();
-    pong_.reset();
+    if (extra_) extra_->pong.reset();
     std::array<char, control_payload_bytes_max> payload; // NOLINT: written below
     const std::size_t size = write_close(payload.data(), code, reason);
     push_frame(Opcode::close, {payload.data(), size});
@@ -262,16 +262,23 @@ void Connection::begin_close(CloseCode code, std::string_view reason) {
         log::debug(
             "websocket_closed",
             {{"session", session_.id()}, {"code", static_cast<int>(code)}, {"reason", reason}});
-    if (!close_timer_) close_timer_ = std::make_unique<CloseTimer>(*this);
-    shared_.sessions.reactor().timers().set(*close_timer_,
-                                            shared_.sessions.options().close_timeout);
+    set_close_timer();
+}
+
+Connection::Extra& Connection::extra() {
+    if (!extra_) extra_ = std::make_unique<Extra>();
+    return *extra_;
+}
+
+void Connection::set_close_timer() {
+    std::unique_ptr<CloseTimer>& timer = extra().close_timer;
+    if (!timer) timer = std::make_unique<CloseTimer>(*this);
+    shared_.sessions.reactor().timers().set(*timer, shared_.sessions.options().close_timeout);
 }
 
 void Connection::finish() {
     state_ = State::finished;
-    if (!close_timer_) close_timer_ = std::make_unique<CloseTimer>(*this);
-    shared_.sessions.reactor().timers().set(*close_timer_,
-                                            shared_.sessions.options().close_timeout);
+    set_close_timer();
     if (out_.empty()) on_drained();
 }
 
@@ -279,7 +286,7 @@ void Connection::die() {
     if (state_ == State::dead) return;
     state_ = State::dead;
     session_.end();
-    if (close_timer_) close_timer_->cancel();
+    if (extra_ && extra_->close_timer) extra_->close_timer->cancel();
     out_.clear();
     out_.attach(nullptr);
     transport_->close();

@@ -15,6 +15,7 @@
 #include <fanfare/ws/frame.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -36,10 +37,7 @@ struct Service::Shared {
     Gauge& connections;
 };
 
-class Connection final : public net::Owned,
-                         net::TransportHandler,
-                         net::OutQueue::Owner,
-                         public session::Outbound {
+class Connection final : public net::Owned, net::TransportHandler, public session::Outbound {
   public:
     struct Agreed {
         TextProtocol* protocol = nullptr;
@@ -57,6 +55,7 @@ class Connection final : public net::Owned,
     void send(LocalBytesRef bytes) override { out_.push(std::move(bytes)); }
     void send_text(std::string_view text) override;
     [[nodiscard]] std::size_t queued_bytes() const noexcept override { return out_.queued_bytes(); }
+    [[nodiscard]] session::ClientProtocol& protocol() noexcept override { return protocol_; }
     void ping() override;
     [[nodiscard]] bool answers_pings() const noexcept override { return true; }
     void close(session::CloseReason reason, std::string_view detail) override;
@@ -70,6 +69,11 @@ class Connection final : public net::Owned,
         dead,     // the transport is closed; waits for its destruction
     };
     struct CloseTimer;
+    /// What few connections have at a time.
+    struct Extra {
+        std::unique_ptr<CloseTimer> close_timer;
+        std::optional<std::string> pong; // the newest ping's payload, while the queue is blocked
+    };
 
     void on_readable() override;
     void on_writable() override { out_.flush(); }
@@ -85,14 +89,14 @@ class Connection final : public net::Owned,
     void begin_close(CloseCode code, std::string_view reason);
     void finish();
     void die();
+    [[nodiscard]] Extra& extra();
+    void set_close_timer();
 
     Service::Shared& shared_;
     std::unique_ptr<net::Transport> transport_;
     TextProtocol& protocol_;
-    MessageReader reader_;
-    net::OutQueue out_;
-    std::unique_ptr<CloseTimer> close_timer_;
-    std::unique_ptr<std::string> pong_; // the newest ping's payload, while the queue is blocked
+    std::unique_ptr<Extra> extra_;
+    [[no_unique_address]] MessageReader reader_; // leaves room for the three behind it
     State state_ = State::open;
     bool deflate_send_;
     bool fin_sent_ = false;

@@ -304,7 +304,6 @@ class Listener final : public room::Subscriber, public room::PublishClient {
     std::function<void(room::Subscription&)> when_presence;
     std::function<void(std::string_view)> when_ready;
     room::MessageRef last_message;
-    std::uint64_t last_serial = 0;
 
     void on_joined(room::Subscription& subscription, const room::JoinResult& result) override {
         const std::string room{subscription.name()};
@@ -317,7 +316,7 @@ class Listener final : public room::Subscriber, public room::PublishClient {
         if (result.recovered) line += *result.recovered ? " recovered" : " lost";
         lines.push_back(line);
         if (when_joined) return when_joined(subscription, result);
-        if (subscription.offset < result.position.offset)
+        if (result.replay_after < result.position.offset)
             rooms().pull(subscription, pull_bytes);
         else
             rooms().go_live(subscription);
@@ -333,7 +332,7 @@ class Listener final : public room::Subscriber, public room::PublishClient {
                             std::to_string(batch.messages.front()->position().offset) + ".." +
                             std::to_string(batch.messages.back()->position().offset) +
                             (batch.caught_up ? " caught up" : ""));
-            subscription.offset = batch.messages.back()->position().offset;
+            rooms().set_replayed(subscription, batch.messages.back()->position().offset);
         }
         if (when_replayed) return when_replayed(subscription, batch);
         if (batch.trimmed || batch.caught_up)
@@ -348,7 +347,6 @@ class Listener final : public room::Subscriber, public room::PublishClient {
         lines.push_back((subscription == nullptr ? "~" : "") + std::string{message.room()} + "#" +
                         number + " " + std::string{delivery.bytes(form_)->view()});
         last_message = room::MessageRef{&message};
-        last_serial = delivery.serial();
         if (when_message) when_message(subscription);
     }
     void on_presence(room::PresenceDelivery& delivery, room::Subscription& subscription) override {

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace fanfare {
@@ -50,6 +51,9 @@ class LocalBytes {
     [[nodiscard]] static boost::intrusive_ptr<LocalBytes> show(SharedBytesRef shared);
     /// Owns a copy.
     [[nodiscard]] static boost::intrusive_ptr<LocalBytes> copy_of(std::string_view bytes);
+    /// Owns one copy of all pieces, one behind the other.
+    [[nodiscard]] static boost::intrusive_ptr<LocalBytes>
+    join(std::span<const std::string_view> pieces);
 
     [[nodiscard]] const char* data() const noexcept { return data_; }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -68,6 +72,7 @@ class LocalBytes {
   private:
     LocalBytes() = default;
     void destroy() noexcept;
+    [[nodiscard]] static LocalBytes* owning(std::size_t size, char*& own);
 
     std::uint32_t count_ = 0;
     std::uint32_t size_ = 0;

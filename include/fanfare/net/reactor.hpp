@@ -28,6 +28,18 @@ class io_context;
 
 namespace fanfare::net {
 
+class Admission;
+
+/// Told at the end of each turn's work, before the queues are flushed for the last time: what was
+/// gathered meanwhile can be handed on in one go.
+class TurnEnd {
+  public:
+    virtual void on_turn_end() = 0;
+
+  protected:
+    ~TurnEnd() = default;
+};
+
 /// Anything a reactor owns: connections above all. Destroyed on its reactor, never in mid-turn.
 class Owned {
   public:
@@ -67,7 +79,26 @@ class Reactor {
     static constexpr std::size_t read_slack = 64;
 
     /// The reactor whose thread this is; null elsewhere.
-    [[nodiscard]] static Reactor* current() noexcept;
+    [[nodiscard]] static Reactor* current() noexcept { return current_; }
+    /// Makes the calling thread this reactor's for a while: for what is set up before the reactor
+    /// runs, taken down after it has ended, or driven by hand.
+    class Scope {
+      public:
+        explicit Scope(Reactor& reactor) noexcept : before_(current_) { current_ = &reactor; }
+        ~Scope() { current_ = before_; }
+        Scope(const Scope&) = delete;
+        Scope& operator=(const Scope&) = delete;
+
+      private:
+        Reactor* before_;
+    };
+
+    /// What counts this reactor's connections; null until it is set. Another one is our own bug.
+    [[nodiscard]] Admission* admission() const noexcept { return admission_; }
+    void set_admission(Admission& admission);
+    /// `who` is told until it is removed.
+    void add_turn_end(TurnEnd& who) { turn_ends_.push_back(&who); }
+    void remove_turn_end(TurnEnd& who) noexcept { std::erase(turn_ends_, &who); }
 
     /// Runs `command` on this reactor. From a reactor (this one included) it leaves at the end of
     /// that reactor's turn, in order; from any other thread at once. `command`: at most 56 bytes,
@@ -113,9 +144,12 @@ class Reactor {
     void mark_dirty(OutQueue& queue);
     void unmark_dirty(OutQueue& queue) noexcept;
     void flush_dirty();
+    void flush_all();
 
     struct Wake; // PollHandler of the mailbox's eventfd
     struct Asio; // descriptor and timer objects that need Asio headers
+
+    static inline constinit thread_local Reactor* current_ = nullptr;
 
     // constant after construction
     const unsigned index_;
@@ -133,6 +167,8 @@ class Reactor {
     std::unique_ptr<Asio> asio_;
     std::vector<std::pair<Reactor*, std::unique_ptr<MailChunk>>> outboxes_; // by target index
     std::vector<OutQueue*> dirty_; // an entry is null if its queue died meanwhile
+    std::vector<TurnEnd*> turn_ends_;
+    Admission* admission_ = nullptr;
     SlotMap<std::unique_ptr<Owned>> owned_;
     std::vector<std::unique_ptr<Owned>> retired_;
     std::vector<std::unique_ptr<Owned>> doomed_; // of the turn that ends; empty but for its end

@@ -2,6 +2,7 @@
 // The contract of a byte pipe to one peer: plain TCP today, TLS and HTTP/2 streams later.
 
 #include <fanfare/base/result.hpp>
+#include <fanfare/net/poll_set.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -26,9 +27,13 @@ class TransportHandler {
     ~TransportHandler() = default;
 };
 
-class Transport {
+/// Used and destroyed on its reactor's thread. It is a PollHandler so that one that sits in a poll
+/// set needs no second table pointer: there is one per connection.
+class Transport : public PollHandler {
   public:
     virtual ~Transport() = default;
+    /// For those in a poll set; others are told by whatever they sit on.
+    void on_events(std::uint32_t /*events*/) override {}
     /// Who is told from now on. Never null while the transport is in the poll set.
     virtual void set_handler(TransportHandler& handler) = 0;
     /// Bytes read; 0 at the peer's orderly end; boost::asio::error::would_block if none wait.
@@ -50,8 +55,9 @@ class Transport {
 };
 
 /// A connected TCP socket; takes the descriptor, sets it up (non-blocking is expected, TCP_NODELAY
-/// is set here) and joins the reactor's poll set. Leaves `admission` (may be null) when destroyed.
-/// Null if the kernel refused; the descriptor is closed then.
+/// is set here) and joins the reactor's poll set. Leaves `admission` (may be null) when destroyed;
+/// all transports of a reactor that have one have the same. Null if the kernel refused; the
+/// descriptor is closed then.
 [[nodiscard]] std::unique_ptr<Transport>
 make_plain_transport(Reactor& reactor, int fd, TransportHandler& handler, Admission* admission);
 

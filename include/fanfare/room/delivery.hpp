@@ -14,14 +14,11 @@ namespace fanfare::room {
 /// One reactor's view of one message on its way to this reactor's subscribers. Lives on the stack.
 class Delivery {
   public:
-    Delivery(const Message& message, Encoders& encoders, std::uint64_t serial)
-        : message_(message), encoders_(encoders), serial_(serial) {}
+    Delivery(const Message& message, Encoders& encoders) : message_(message), encoders_(encoders) {}
     Delivery(const Delivery&) = delete;
     Delivery& operator=(const Delivery&) = delete;
 
     [[nodiscard]] const Message& message() const noexcept { return message_; }
-    /// Counts this reactor's deliveries: equal for all calls about one arrival of a message.
-    [[nodiscard]] std::uint64_t serial() const noexcept { return serial_; }
     /// The bytes in that form, or in the form's fallback. What the home reactor has encoded is
     /// shown; a form that it did not know to be in use is encoded here.
     [[nodiscard]] const LocalBytesRef& bytes(Form form);
@@ -29,7 +26,6 @@ class Delivery {
   private:
     const Message& message_;
     Encoders& encoders_;
-    std::uint64_t serial_;
     std::array<LocalBytesRef, form_count> bytes_;
 };
 

@@ -100,12 +100,18 @@ class Rooms {
     void unsubscribe(Subscription& subscription, Form form, std::string_view user);
     /// An anonymous subscriber became a user's: presence follows. In any state but idle.
     void identify(Subscription& subscription, std::string_view user, std::string_view info);
-    /// Asks for up to `bytes_max` of history after `subscription.offset`; `on_replay` follows.
+    /// Asks for up to `bytes_max` of history after what was replayed; `on_replay` follows.
     /// Only while replaying. At least one message comes, whatever its size.
     void pull(Subscription& subscription, std::size_t bytes_max);
+    /// What was handed on of a replay, up to this offset. Only while replaying.
+    void set_replayed(const Subscription& subscription, std::uint64_t offset);
     /// From now on live messages are delivered. Called in `on_joined`, or in `on_replay` of a
     /// batch that has caught up or was trimmed: only then there is no hole.
     void go_live(Subscription& subscription);
+    /// Asks the subscriber for its direct queue again. In any state.
+    void review_queue(Subscription& subscription);
+    /// Bytes that may wait in a direct queue (Subscriber::direct_queue).
+    void set_queue_bytes_max(std::size_t bytes_max);
 
     /// Receives live messages of all rooms that match and whose rule says `patterns`.
     void subscribe_pattern(Subscriber& subscriber, std::string_view pattern);

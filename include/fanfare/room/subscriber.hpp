@@ -12,6 +12,10 @@
 #include <string_view>
 #include <vector>
 
+namespace fanfare::net {
+class OutQueue;
+}
+
 namespace fanfare::room {
 
 class Delivery;
@@ -21,7 +25,8 @@ class Subscriber;
 struct Rule;
 
 /// One subscriber's place in one room. The subscriber owns it; while it is subscribed the room
-/// points at it, so it stays where it is.
+/// points at it, so it stays where it is. A session may have a hundred: 24 bytes each. What is
+/// needed only until it is live (position, ticket) the room keeps elsewhere.
 struct Subscription {
     enum class State : std::uint8_t {
         idle,      // not subscribed
@@ -29,17 +34,33 @@ struct Subscription {
         replaying, // history is being pulled; live messages are not delivered yet
         live,
     };
-    Subscriber* subscriber = nullptr;
     LocalRoom* room = nullptr;
-    Subscription* next = nullptr; // for the owner's list
-    std::uint64_t offset = 0;     // replaying: the last one handed out; live: the owner's to keep
-    net::Handle ticket = 0;       // names this subscription to the home reactor until it is live
-    std::uint32_t place = 0;      // index in the room's list
+    union {
+        net::Handle ticket;               // joining, replaying: names it to the home reactor
+        Subscriber* subscriber = nullptr; // live: who is given its messages
+    };
+    std::uint32_t place = 0; // index in the room's list
     State state = State::idle;
     std::uint8_t tag = 0; // the owner's use
 
     [[nodiscard]] std::string_view name() const noexcept;
     [[nodiscard]] std::uint64_t hash() const noexcept;
+};
+static_assert(sizeof(Subscription) == 24);
+
+/// What the label of a queue (net::OutQueue::label) says where messages are written straight into
+/// it.
+struct QueueLabel {
+    static constexpr std::uint8_t form_bits = 0x0f;
+    /// Nothing else will be queued in this turn, as far as anyone knows: the subscriber is in one
+    /// room only. So its messages need not wait for the end of the turn.
+    static constexpr std::uint8_t sole = 0x10;
+    [[nodiscard]] static constexpr std::uint8_t of(Form form, bool is_sole) noexcept {
+        return static_cast<std::uint8_t>(static_cast<unsigned>(form) | (is_sole ? sole : 0U));
+    }
+    [[nodiscard]] static constexpr Form form(std::uint8_t label) noexcept {
+        return static_cast<Form>(label & form_bits);
+    }
 };
 
 /// What a subscriber asks for and says of itself when it joins.
@@ -53,9 +74,10 @@ struct JoinWish {
 
 struct JoinResult {
     Code code = Code::ok;
-    const char* detail = nullptr;  // static text where code is an error
-    Position position;             // the room's newest at the moment of joining
-    std::optional<bool> recovered; // when `since` was given
+    const char* detail = nullptr;   // static text where code is an error
+    Position position;              // the room's newest at the moment of joining
+    std::uint64_t replay_after = 0; // the replay begins behind it; the newest: nothing to replay
+    std::optional<bool> recovered;  // when `since` was given
 };
 
 struct ReplayBatch {
@@ -71,6 +93,11 @@ class Subscriber {
   public:
     virtual void on_joined(Subscription& subscription, const JoinResult& result) = 0;
     virtual void on_replay(Subscription& subscription, const ReplayBatch& batch) = 0;
+    /// Asked when a subscription goes live: the queue that live messages are written into without
+    /// asking the subscriber, in the form that its label (QueueLabel) says; null: `on_message` gets
+    /// them. It also gets those that need a decision: ephemeral ones, and what the queue has no
+    /// room for.
+    virtual net::OutQueue* direct_queue() noexcept { return nullptr; }
     /// `subscription` is null for a message that came through a pattern: then it may be one that
     /// the subscriber got already, or may not see.
     virtual void on_message(Delivery& delivery, Subscription* subscription) = 0;

@@ -6,6 +6,7 @@
 #include <fanfare/base/error.hpp>
 #include <fanfare/base/ids.hpp>
 #include <fanfare/base/shared_bytes.hpp>
+#include <fanfare/net/out_queue.hpp>
 #include <fanfare/room/message.hpp>
 
 #include <cstddef>
@@ -23,6 +24,7 @@ struct Subscription;
 
 namespace fanfare::session {
 
+class ClientProtocol;
 class Session;
 
 /// The number that a request carries and its one reply repeats; none: only errors are replied.
@@ -48,8 +50,9 @@ enum class CloseReason : std::uint8_t {
 
 struct SubscribeOk {
     std::string_view room;
-    Position position;             // the room's newest
-    std::optional<bool> recovered; // when `since` was given
+    Position position;              // the room's newest
+    std::optional<bool> recovered;  // when `since` was given
+    std::uint64_t replay_after = 0; // messages behind this offset follow; the newest: none do
 };
 struct HistoryOk {
     std::string_view room;
@@ -68,9 +71,14 @@ struct PublishOk {
     bool duplicate = false;
 };
 
-/// The byte pipe of one session: a WebSocket, or an SSE stream.
-class Outbound {
+/// The byte pipe of one session: a WebSocket, or an SSE stream. It has the connection's queue,
+/// which the session and its rooms write messages into that need nothing of their own.
+class Outbound : public net::OutQueue::Owner {
   public:
+    [[nodiscard]] net::OutQueue& queue() noexcept { return out_; }
+    [[nodiscard]] const net::OutQueue& queue() const noexcept { return out_; }
+    /// What the session's events are told through.
+    [[nodiscard]] virtual ClientProtocol& protocol() noexcept = 0;
     /// Bytes in their wire form, ready to send.
     virtual void send(LocalBytesRef bytes) = 0;
     /// One message of the protocol; the connection frames (and, if agreed, compresses) it.
@@ -88,6 +96,7 @@ class Outbound {
 
   protected:
     ~Outbound() = default;
+    net::OutQueue out_{*this};
 };
 
 /// How a session's events become bytes on its Outbound. Called on the session's reactor. Instances

@@ -10,6 +10,7 @@
 #include <fanfare/session/authorizer.hpp>
 #include <fanfare/session/client_protocol.hpp>
 #include <fanfare/session/options.hpp>
+#include <fanfare/session/subscription_list.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -17,10 +18,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-namespace fanfare::net {
-class OutQueue;
-}
 
 namespace fanfare::session {
 
@@ -48,9 +45,8 @@ struct HistoryRequest {
 
 class Session final : public room::Subscriber, net::TimerWheel::Timer {
   public:
-    /// `queue` is the connection's: with `direct` on, encoded messages go straight into it.
-    Session(Sessions& service, Outbound& outbound, net::OutQueue& queue, ClientProtocol& protocol,
-            room::Form form, bool direct);
+    /// With `direct` on, encoded messages go straight into the connection's queue.
+    Session(Sessions& service, Outbound& outbound, room::Form form, bool direct);
     ~Session() override;
 
     /// Registers, says welcome, starts the clocks. `identity` is null for a session without token.
@@ -95,9 +91,11 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
     [[nodiscard]] Sessions& service() noexcept { return service_; }
     [[nodiscard]] Outbound& outbound() noexcept { return outbound_; }
     [[nodiscard]] room::Form form() const noexcept { return form_; }
-    void set_direct(bool on) noexcept { direct_ = on; }
+    void set_direct(bool on);
     /// Null: anonymous.
-    [[nodiscard]] const Identity* identity() const noexcept { return identity_.get(); }
+    [[nodiscard]] const Identity* identity() const noexcept {
+        return member_ ? member_->identity.get() : nullptr;
+    }
     [[nodiscard]] std::string_view user() const noexcept;
     /// 16 characters, unguessable.
     [[nodiscard]] std::string id() const;
@@ -116,12 +114,30 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
         bool by_server = false;
         bool replays = false; // `since` or `last` was given
     };
+    /// Who a session with a token is, and its place among the sessions of that user.
+    struct Member {
+        IdentityRef identity;
+        Session* next = nullptr;
+        Session* previous = nullptr;
+    };
+    /// What most sessions have nothing of most of the time. Freed when all of it is empty.
+    struct Extra {
+        std::vector<std::string> patterns;
+        std::vector<PendingJoin> joining;
+        std::vector<std::pair<std::string, RequestId>> pattern_waits;
+        room::Subscription* pulling =
+            nullptr; // whose batch of history is on its way; one at a time
+    };
+    /// Milliseconds of the reactor's clock in 32 bits: only differences below 24 days mean
+    /// anything.
+    using ShortMillis = std::uint32_t;
 
     void on_joined(room::Subscription& subscription, const room::JoinResult& result) override;
     void on_replay(room::Subscription& subscription, const room::ReplayBatch& batch) override;
     void on_message(room::Delivery& delivery, room::Subscription* subscription) override;
     void on_presence(room::PresenceDelivery& delivery, room::Subscription& subscription) override;
     void on_pattern_ready(std::string_view pattern) override;
+    net::OutQueue* direct_queue() noexcept override;
     void on_timer() override;
 
     [[nodiscard]] bool may_act(RequestId id);
@@ -140,33 +156,36 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
     [[nodiscard]] room::Subscription* find_staying(std::string_view room) noexcept;
     void set_identity(IdentityRef identity);
     void schedule();
+    [[nodiscard]] Extra& extra();
+    void drop_extra_if_empty() noexcept;
+    [[nodiscard]] room::Subscription* pulling() const noexcept {
+        return extra_ ? extra_->pulling : nullptr;
+    }
+    void set_pulling(room::Subscription* subscription);
+    void label_queue() noexcept;
+    [[nodiscard]] ClientProtocol& protocol() noexcept { return outbound_.protocol(); }
+    [[nodiscard]] ShortMillis short_now() const noexcept;
 
+    // There is one per connection: ordered so that nothing is lost to alignment, 152 bytes.
+    std::uint32_t rate_window_ = 0; // in what the timer leaves
     Sessions& service_;
     Outbound& outbound_;
-    net::OutQueue& queue_;
-    ClientProtocol& protocol_;
-    IdentityRef identity_;
-    room::Subscription* subscriptions_ = nullptr; // owned list
-    room::Subscription* pulling_ = nullptr; // whose batch of history is on its way; one at a time
-    std::unique_ptr<std::vector<std::string>> patterns_;
-    std::unique_ptr<std::vector<PendingJoin>> joining_;
-    std::unique_ptr<std::vector<std::pair<std::string, RequestId>>> pattern_waits_;
+    std::unique_ptr<Member> member_; // null: no token
+    std::unique_ptr<Extra> extra_;
+    SubscriptionList subscriptions_;
     net::Handle handle_ = 0;
     std::uint64_t secret_ = 0; // makes the session's id unguessable
     WallMillis connected_at_ = 0;
-    MonoMillis opened_ = 0;
-    MonoMillis heard_ = 0;
-    MonoMillis next_ping_ = 0;
-    Session* same_user_next_ = nullptr;
-    Session* same_user_previous_ = nullptr;
-    std::uint32_t rate_window_ = 0;
+    ShortMillis opened_ = 0;
+    ShortMillis heard_ = 0;
+    ShortMillis next_ping_ = 0;
     std::uint32_t rate_count_ = 0;
     std::uint16_t rooms_ = 0;
     std::uint8_t rate_strikes_ = 0;
     room::Form form_;
-    bool direct_;
-    bool ended_ = false;
-    bool authenticating_ = false;
+    bool direct_ : 1;
+    bool ended_ : 1 = false;
+    bool authenticating_ : 1 = false;
 };
 
 } // namespace fanfare::session

@@ -52,9 +52,9 @@ class CountingTransport final : public net::Transport {
 
 /// A queue to a peer that the test plays.
 struct Peer final : OutQueue::Owner, net::TransportHandler {
-    explicit Peer(net::Reactor& reactor)
+    Peer()
         : pipe(std::make_shared<test::MemoryPipe>()), transport(pipe),
-          queue(std::make_unique<OutQueue>(reactor, *this)) {
+          queue(std::make_unique<OutQueue>(*this)) {
         transport.set_handler(*this);
         queue->attach(&transport);
     }
@@ -86,7 +86,8 @@ struct World {
     test::ManualClock clock;
     Metrics metrics;
     net::Reactor reactor{0, clock, metrics};
-    Peer peer{reactor};
+    net::Reactor::Scope scope{reactor};
+    Peer peer;
     OutQueue& queue{*peer.queue};
     test::MemoryPipe& pipe{*peer.pipe};
     void turn() { reactor.run_turn(); }
@@ -351,7 +352,7 @@ TEST_CASE("out queue: what a drained owner pushes leaves in the same turn", "[ne
 
 TEST_CASE("out queue: one that is destroyed with bytes in it is not flushed", "[net][out_queue]") {
     World world;
-    Peer other{world.reactor};
+    Peer other;
     other.queue->push(bytes("gone"));
     world.queue.push(bytes("here"));
     other.queue.reset();
@@ -363,8 +364,8 @@ TEST_CASE("out queue: one that is destroyed with bytes in it is not flushed", "[
 TEST_CASE("out queue: an owner may destroy its own or another queue when told",
           "[net][out_queue]") {
     World world;
-    auto second = std::make_unique<Peer>(world.reactor);
-    auto third = std::make_unique<Peer>(world.reactor);
+    auto second = std::make_unique<Peer>();
+    auto third = std::make_unique<Peer>();
     const auto second_pipe = second->pipe;
     const auto third_pipe = third->pipe;
     world.peer.when_drained = [&] { second.reset(); };
@@ -387,8 +388,9 @@ TEST_CASE("out queue: what slow peers make wait is in the gauge, whatever happen
     net::Reactor reactor{0, clock, metrics};
     const auto waiting = [&] { return metrics.sum("send_queue_bytes"); };
     {
-        Peer slow{reactor};
-        Peer other{reactor};
+        const net::Reactor::Scope here{reactor};
+        Peer slow;
+        Peer other;
         slow.pipe->room = 3;
         slow.queue->push(bytes("12345"));
         CHECK(waiting() == 0); // nothing was refused yet
@@ -416,4 +418,52 @@ TEST_CASE("out queue: what slow peers make wait is in the gauge, whatever happen
     }
     CHECK(waiting() == 0);
     CHECK(metrics.sum("send_queue_high_water_bytes") == 11);
+}
+
+TEST_CASE("out queue: a write goes at once if nothing is in the way", "[net][out_queue]") {
+    World world;
+    const auto piece = bytes("now");
+    CHECK(world.queue.write(*piece));
+    CHECK(world.pipe.output == "now");
+    CHECK(world.queue.empty());
+    CHECK(piece->view() == "now");
+    world.turn();
+    CHECK(world.pipe.writes == 1);
+    CHECK(world.peer.drained == 0); // nothing had waited
+
+    world.queue.push(bytes(" then"));
+    CHECK(world.queue.write(*bytes(" behind")));
+    CHECK(world.pipe.writes == 1); // it keeps its place
+    world.turn();
+    CHECK(world.pipe.output == "now then behind");
+    CHECK(world.pipe.writes == 2);
+}
+
+TEST_CASE("out queue: what a write leaves over waits for the kernel", "[net][out_queue]") {
+    World world;
+    const auto room = GENERATE(std::size_t{0}, std::size_t{1}, std::size_t{4}, std::size_t{5});
+    CAPTURE(room);
+    world.pipe.room = room;
+    CHECK(world.queue.write(*bytes("12345")));
+    CHECK(world.pipe.output.size() == room);
+    CHECK(world.queue.queued_bytes() == 5 - room);
+    CHECK(world.queue.blocked() == (room != 5));
+    CHECK(world.pipe.wants_writable == (room != 5));
+    CHECK(world.metrics.sum("send_queue_bytes") == static_cast<double>(5 - room));
+    CHECK(world.queue.write(*bytes("67")));
+    world.pipe.drain();
+    world.turn();
+    CHECK(world.pipe.output == "1234567");
+    CHECK_FALSE(world.queue.blocked());
+    CHECK(world.metrics.sum("send_queue_bytes") == 0);
+}
+
+TEST_CASE("out queue: a write that fails is told to the owner at once", "[net][out_queue]") {
+    World world;
+    world.pipe.fail_write_at = 1;
+    CHECK_FALSE(world.queue.write(*bytes("lost")));
+    CHECK(world.peer.failed == 1);
+    CHECK(world.queue.empty());
+    world.turn();
+    CHECK(world.pipe.writes == 1);
 }

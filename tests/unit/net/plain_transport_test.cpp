@@ -42,6 +42,7 @@ struct World {
     test::ManualClock clock;
     Metrics metrics;
     net::Reactor reactor{0, clock, metrics};
+    net::Reactor::Scope scope{reactor};
     net::Admission admission{0};
     Handler handler;
 

@@ -269,8 +269,7 @@ TEST_CASE("reactor: what is destroyed with the reactors may post to any of them"
 namespace {
 
 struct Peer final : net::OutQueue::Owner, net::TransportHandler {
-    explicit Peer(Reactor& reactor)
-        : pipe(std::make_shared<test::MemoryPipe>()), transport(pipe), queue(reactor, *this) {
+    Peer() : pipe(std::make_shared<test::MemoryPipe>()), transport(pipe), queue(*this) {
         transport.set_handler(*this);
         queue.attach(&transport);
     }
@@ -287,7 +286,7 @@ struct Peer final : net::OutQueue::Owner, net::TransportHandler {
 
 TEST_CASE("reactor: what a turn and its mail queued is flushed once at its end", "[net][reactor]") {
     World world{2};
-    Peer peer{world[1]};
+    Peer peer;
     world[0].post(boxed([&] {
         for (int i = 0; i < 50; ++i)
             world[1].post([&peer] { peer.queue.push(LocalBytes::copy_of("x")); });
@@ -300,7 +299,7 @@ TEST_CASE("reactor: what a turn and its mail queued is flushed once at its end",
 
 TEST_CASE("reactor: what posts to itself queue leaves in the same turn", "[net][reactor]") {
     World world;
-    Peer peer{world[0]};
+    Peer peer;
     world[0].post(boxed([&] {
         peer.queue.push(LocalBytes::copy_of("a"));
         world[0].post([&peer] { peer.queue.push(LocalBytes::copy_of("b")); });

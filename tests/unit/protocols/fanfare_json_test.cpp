@@ -24,7 +24,6 @@ namespace {
 
 /// What a session is made of, on one reactor that the test turns by hand.
 class Harness final : public session::Outbound,
-                      public net::OutQueue::Owner,
                       public session::Authorizer,
                       public room::Broker,
                       public room::IdempotencyLog {
@@ -35,8 +34,7 @@ class Harness final : public session::Outbound,
         sessions = std::make_unique<session::Sessions>(
             rooms, *this, *this, std::make_shared<const session::Options>(std::move(options)));
         sessions->connect({sessions.get()});
-        client = std::make_unique<session::Session>(*sessions, *this, queue, protocol,
-                                                    room::Form::ws_json, false);
+        client = std::make_unique<session::Session>(*sessions, *this, room::Form::ws_json, false);
     }
     ~Harness() {
         run([this] { client.reset(); });
@@ -54,7 +52,7 @@ class Harness final : public session::Outbound,
     std::vector<std::string> ask(const std::string& text) {
         sent.clear();
         run([this, padded = text + std::string(64, ' '), size = text.size()] {
-            protocol.on_text(*client, {padded.data(), size});
+            json.on_text(*client, {padded.data(), size});
         });
         return std::exchange(sent, {});
     }
@@ -71,8 +69,7 @@ class Harness final : public session::Outbound,
     net::Reactor& reactor = reactors[0];
     room::Rooms rooms{reactor, make_encoders(256), std::make_shared<room::Rules>(rules()), {}, 1};
     std::unique_ptr<session::Sessions> sessions;
-    FanfareJson protocol;
-    net::OutQueue queue{reactor, *this};
+    FanfareJson json;
     std::unique_ptr<session::Session> client;
     std::vector<std::string> sent;
     std::optional<session::CloseReason> closed;
@@ -93,6 +90,7 @@ class Harness final : public session::Outbound,
     }
     void send_text(std::string_view text) override { sent.emplace_back(text); }
     [[nodiscard]] std::size_t queued_bytes() const noexcept override { return 0; }
+    [[nodiscard]] session::ClientProtocol& protocol() noexcept override { return json; }
     void ping() override {}
     [[nodiscard]] bool answers_pings() const noexcept override { return true; }
     void close(session::CloseReason reason, std::string_view /*detail*/) override {

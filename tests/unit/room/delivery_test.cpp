@@ -29,9 +29,8 @@ TEST_CASE("delivery: shows what the home reactor has encoded", "[room][delivery]
     const auto message = test::draft("r", "data");
     const auto bytes = SharedBytes::copy_of("from home");
     message->set_encoded(Form::sse, bytes);
-    Delivery delivery{*message, world.encoders, 7};
+    Delivery delivery{*message, world.encoders};
     CHECK(&delivery.message() == message.get());
-    CHECK(delivery.serial() == 7);
     CHECK(delivery.bytes(Form::sse)->data() == bytes->data()); // not a copy
     CHECK(world.calls == std::array<int, room::form_count>{});
 }
@@ -39,7 +38,7 @@ TEST_CASE("delivery: shows what the home reactor has encoded", "[room][delivery]
 TEST_CASE("delivery: a form that is not there is encoded once", "[room][delivery]") {
     World world;
     const auto message = test::draft("r", "data");
-    Delivery delivery{*message, world.encoders, 1};
+    Delivery delivery{*message, world.encoders};
     const LocalBytesRef first = delivery.bytes(Form::ws_json);
     CHECK(first->view() == "ws r#0 data");
     CHECK(delivery.bytes(Form::ws_json) == first);
@@ -50,7 +49,7 @@ TEST_CASE("delivery: a form that is not there is encoded once", "[room][delivery
 TEST_CASE("delivery: what is not worth it in a form goes in the fallback", "[room][delivery]") {
     World world;
     const auto message = test::draft("r", "short");
-    Delivery delivery{*message, world.encoders, 1};
+    Delivery delivery{*message, world.encoders};
     CHECK(delivery.bytes(Form::ws_json_deflate)->view() == "ws r#0 short");
     CHECK(delivery.bytes(Form::ws_json)->view() == "ws r#0 short");
     CHECK(delivery.bytes(Form::ws_json_deflate)->view() == "ws r#0 short");
@@ -63,7 +62,7 @@ TEST_CASE("delivery: what the home reactor found not worth it is not tried again
     World world;
     const auto message = test::draft("r", "long enough to deflate");
     message->set_encoded(Form::ws_json, SharedBytes::copy_of("from home"));
-    Delivery delivery{*message, world.encoders, 1};
+    Delivery delivery{*message, world.encoders};
     CHECK(delivery.bytes(Form::ws_json_deflate)->view() == "from home");
     CHECK(world.calls_of(Form::ws_json_deflate) == 0);
 }

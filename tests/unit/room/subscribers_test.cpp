@@ -423,9 +423,9 @@ TEST_CASE("subscribers: any schedule of publishes, turns, joins and leaves keeps
             node->rooms(reactor).subscribe(place, *this, room, wish);
         }
         void on_joined(Subscription& at, const room::JoinResult& result) override {
-            ok = ok && result.code == Code::ok && at.offset <= result.position.offset;
-            next = at.offset + 1;
-            if (at.offset == result.position.offset)
+            ok = ok && result.code == Code::ok && result.replay_after <= result.position.offset;
+            next = result.replay_after + 1;
+            if (result.replay_after == result.position.offset)
                 node->rooms(reactor).go_live(at);
             else
                 pull();
@@ -436,7 +436,7 @@ TEST_CASE("subscribers: any schedule of publishes, turns, joins and leaves keeps
                 ok = ok && message->position().offset == next++;
                 ++seen;
             }
-            at.offset = next - 1;
+            node->rooms(reactor).set_replayed(at, next - 1);
             if (batch.trimmed) {
                 ++trims;
                 ok = ok && batch.newest.offset >= next;

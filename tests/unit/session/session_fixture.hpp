@@ -25,7 +25,7 @@ using fanfare::test::test_rules;
 using fanfare::test::World;
 
 /// One client: what its session says comes as lines.
-class Client final : public Outbound, public ClientProtocol, public net::OutQueue::Owner {
+class Client final : public Outbound, public ClientProtocol {
   public:
     struct Wiring {
         bool direct = false; // messages go as bytes into `pipe`
@@ -34,14 +34,14 @@ class Client final : public Outbound, public ClientProtocol, public net::OutQueu
     };
     explicit Client(World& w) : Client(w, Wiring{}) {}
     Client(World& w, const Wiring& wiring)
-        : world(w), wiring_(wiring), queue(w.reactors[wiring.reactor], *this),
-          session(std::make_unique<Session>(*w.sessions[wiring.reactor], *this, queue, *this,
-                                            room::Form::ws_json, wiring.direct)) {
-        queue.attach(&wire_);
+        : world(w), wiring_(wiring),
+          session(std::make_unique<Session>(*w.sessions[wiring.reactor], *this, room::Form::ws_json,
+                                            wiring.direct)) {
+        out_.attach(&wire_);
     }
     ~Client() {
         run([this](Session&) { session.reset(); });
-        queue.attach(nullptr);
+        out_.attach(nullptr);
     }
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
@@ -110,8 +110,9 @@ class Client final : public Outbound, public ClientProtocol, public net::OutQueu
     void send(LocalBytesRef bytes) override { say("bytes " + std::string{bytes->view()}); }
     void send_text(std::string_view text) override { say("text " + std::string{text}); }
     [[nodiscard]] std::size_t queued_bytes() const noexcept override {
-        return queued.value_or(queue.queued_bytes());
+        return queued.value_or(out_.queued_bytes());
     }
+    [[nodiscard]] ClientProtocol& protocol() noexcept override { return *this; }
     void ping() override { ++pings; }
     [[nodiscard]] bool answers_pings() const noexcept override { return !wiring_.sse; }
     void close(CloseReason reason, std::string_view why) override {
@@ -194,7 +195,6 @@ class Client final : public Outbound, public ClientProtocol, public net::OutQueu
 
   public:
     std::vector<std::uint64_t> reconnects; // what byes said
-    net::OutQueue queue;
     std::unique_ptr<Session> session;
 };
 

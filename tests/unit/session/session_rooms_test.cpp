@@ -629,7 +629,8 @@ TEST_CASE("session rooms: a slow consumer is cut off", "[session][close-4408]") 
     other.open().subscribe("open:1");
     slow.pipe->room = 0;
     const auto fill = [&](std::size_t bytes) {
-        slow.run([&](Session&) { slow.queue.push(LocalBytes::copy_of(std::string(bytes, '.'))); });
+        slow.run(
+            [&](Session&) { slow.queue().push(LocalBytes::copy_of(std::string(bytes, '.'))); });
     };
     fill(96);
     world.publish("open:1", "1"); // "1:1;" just fits

@@ -390,10 +390,10 @@ TEST_CASE("session: a publish with a key is not overtaken", "[session][idempoten
     REQUIRE(world.keys.waiting.size() == 1); // the second key is not asked for before its turn
     using Verdict = room::IdempotencyLog::Verdict;
     CHECK(client.run([&](Session&) { world.keys.answer(Verdict::first); }) ==
-          Lines{"published 4 open:1 @1", "open:1 1:1;", "published 4 open:1 @2", "open:1 2:2;"});
+          Lines{"published 4 open:1 @1", "published 4 open:1 @2", "open:1 1:1;", "open:1 2:2;"});
     REQUIRE(world.keys.waiting.size() == 1);
     CHECK(client.run([&](Session&) { world.keys.answer(Verdict::first); }) ==
-          Lines{"published 4 open:1 @3", "open:1 3:3;", "published 4 open:1 @4", "open:1 4:4;"});
+          Lines{"published 4 open:1 @3", "published 4 open:1 @4", "open:1 3:3;", "open:1 4:4;"});
     CHECK(world.keys.log == Lines{"finish user/u1/publish/k1 1", "finish user/u1/publish/k3 1"});
 }
 
@@ -551,7 +551,7 @@ TEST_CASE("session: a client that does not read gets no history piled up",
     client.pipe->room = 0;
     const auto fill = [&](std::size_t bytes) {
         client.run(
-            [&](Session&) { client.queue.push(LocalBytes::copy_of(std::string(bytes, '.'))); });
+            [&](Session&) { client.queue().push(LocalBytes::copy_of(std::string(bytes, '.'))); });
     };
     SECTION("at the bound it is answered") {
         fill(1'000);
