@@ -17,15 +17,15 @@ constexpr std::string_view base64_alphabet =
 constexpr std::string_view hex_digits = "0123456789abcdef";
 
 std::string encode_base64(ByteView bytes, std::string_view alphabet) {
-    std::string out;
-    out.reserve((bytes.size() + 2) / 3 * 4);
+    std::string out((bytes.size() * 4 + 2) / 3, '\0');
+    char* to = out.data();
     std::uint32_t bits = 0;
     int count = 0; // bits that wait in `bits`
     for (const std::byte byte : bytes) {
         bits = (bits << 8) | std::to_integer<std::uint32_t>(byte);
-        for (count += 8; count >= 6; count -= 6) out += alphabet[(bits >> (count - 6)) & 63];
+        for (count += 8; count >= 6; count -= 6) *to++ = alphabet[(bits >> (count - 6)) & 63];
     }
-    if (count > 0) out += alphabet[(bits << (6 - count)) & 63];
+    if (count > 0) *to++ = alphabet[(bits << (6 - count)) & 63];
     return out;
 }
 

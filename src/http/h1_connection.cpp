@@ -397,7 +397,8 @@ void H1Connection::settle() {
 
 void H1Connection::end_exchange() {
     work_->reset_request();
-    served_ = true;
+    // A connection that comes with a second request is a backend's, or a browser's: no storm.
+    if (!std::exchange(served_, true)) transport_->set_established();
     state_ = State::idle;
     timing_ = Timing::none; // the next head has its own time
 }

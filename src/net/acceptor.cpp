@@ -57,7 +57,7 @@ Result<int> socket_option(int fd, int option) {
 }
 
 // More connections a wake-up than this would starve the connections that are open.
-constexpr int accepts_per_turn = 64;
+constexpr int accepts_per_turn = 16;
 constexpr int backlog = 4096;
 
 } // namespace
@@ -157,7 +157,7 @@ error_code Acceptor::adopt(int fd) {
 
 error_code Acceptor::begin() {
     spare_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (reactor_.poll_set().add(fd_, *this, EPOLLIN)) return {};
+    if (reactor_.newcomers().add(fd_, *this, EPOLLIN)) return {};
     const int why = errno;
     close();
     return system_error(why);
@@ -200,13 +200,13 @@ void Acceptor::out_of_descriptors() {
         spare_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
     if (!armed()) log::warn("accept_refused", {{"reason", "out of descriptors or memory"}});
-    reactor_.poll_set().modify(fd_, *this, 0);
+    reactor_.newcomers().modify(fd_, *this, 0);
     reactor_.timers().set(*this, std::chrono::milliseconds{100});
     errno = EMFILE;
 }
 
 void Acceptor::on_timer() {
-    if (fd_ >= 0) reactor_.poll_set().modify(fd_, *this, EPOLLIN);
+    if (fd_ >= 0) reactor_.newcomers().modify(fd_, *this, EPOLLIN);
 }
 
 } // namespace fanfare::net

@@ -45,7 +45,7 @@ class PlainTransport final : public Transport {
     [[nodiscard]] bool start(Reactor& reactor) {
         const int one = 1;
         ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        return reactor.poll_set().add(fd_, *this, events_);
+        return reactor.newcomers().add(fd_, *this, events_);
     }
 
     void set_handler(TransportHandler& handler) override { handler_ = &handler; }
@@ -73,6 +73,13 @@ class PlainTransport final : public Transport {
         const auto bytes = static_cast<std::size_t>(n);
         reactor().instruments().bytes_out.add(bytes);
         return bytes;
+    }
+
+    void set_established() override {
+        if (established_ || fd_ < 0) return;
+        // A refusal of the kernel (memory) leaves it where it is.
+        established_ = reactor().poll_set().add(fd_, *this, events_);
+        if (established_) reactor().newcomers().remove(fd_);
     }
 
     void want_readable(bool on) override { want(EPOLLIN | EPOLLRDHUP, on); }
@@ -129,7 +136,7 @@ class PlainTransport final : public Transport {
         const std::uint32_t events = on ? events_ | bits : events_ & ~bits;
         if (events == events_ || fd_ < 0) return;
         events_ = static_cast<std::uint16_t>(events);
-        reactor().poll_set().modify(fd_, *this, events_);
+        (established_ ? reactor().poll_set() : reactor().newcomers()).modify(fd_, *this, events_);
     }
 
     [[nodiscard]] bool peer_address(sockaddr_storage& address) const {
@@ -143,7 +150,8 @@ class PlainTransport final : public Transport {
     TransportHandler* handler_;
     int fd_;
     std::uint16_t events_ = EPOLLIN | EPOLLRDHUP;
-    const bool admitted_; // counted by the reactor's admission
+    const bool admitted_;      // counted by the reactor's admission
+    bool established_ = false; // in the poll set, not among the newcomers
 };
 static_assert(sizeof(PlainTransport) == 24);
 static_assert((EPOLLIN | EPOLLOUT | EPOLLRDHUP) <= 0xffff);

@@ -34,9 +34,9 @@ void PollSet::remove(int fd) noexcept {
     ::epoll_ctl(fd_, EPOLL_CTL_DEL, fd, nullptr);
 }
 
-std::size_t PollSet::dispatch() {
+std::size_t PollSet::dispatch(std::size_t events_max) {
     std::array<epoll_event, batch_max> events; // NOLINT: filled by the kernel
-    const int n = ::epoll_wait(fd_, events.data(), static_cast<int>(batch_max), 0);
+    const int n = ::epoll_wait(fd_, events.data(), static_cast<int>(events_max), 0);
     for (int i = 0; i < n; ++i) {
         const auto& event = events[static_cast<std::size_t>(i)];
         static_cast<PollHandler*>(event.data.ptr)->on_events(event.events);

@@ -178,7 +178,9 @@ void SseStream::push_event(std::string_view id, std::string_view name, std::stri
 }
 
 void SseStream::ping() {
-    if (state_ == State::open) send(shared_.heartbeat);
+    if (state_ != State::open) return;
+    transport_->set_established(); // it has been here for a heartbeat
+    send(shared_.heartbeat);
 }
 
 void SseStream::close(CloseReason reason, std::string_view detail) {

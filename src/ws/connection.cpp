@@ -220,6 +220,7 @@ void Connection::send_text(std::string_view text) {
 }
 
 void Connection::ping() {
+    transport_->set_established(); // it has been here for a heartbeat
     out_.push(shared_.ping);
 }
 

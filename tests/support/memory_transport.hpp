@@ -33,6 +33,7 @@ struct MemoryPipe {
     bool output_end = false; // shutdown_send or close
     bool closed = false;
     bool destroyed = false;
+    bool established = false;
     bool wants_readable = true;
     bool wants_writable = false;
     int writes = 0; // calls that took bytes or failed
@@ -92,6 +93,7 @@ class MemoryTransport final : public net::Transport {
 
     void want_readable(bool on) override { pipe_.wants_readable = on; }
     void want_writable(bool on) override { pipe_.wants_writable = on; }
+    void set_established() override { pipe_.established = true; }
     void shutdown_send() override { pipe_.output_end = true; }
     void close() override { pipe_.closed = pipe_.output_end = true; }
     [[nodiscard]] std::string peer() const override { return "192.0.2.1"; }

@@ -32,9 +32,9 @@ class PollSet {
     [[nodiscard]] bool add(int fd, PollHandler& handler, std::uint32_t events) noexcept;
     void modify(int fd, PollHandler& handler, std::uint32_t events) noexcept;
     void remove(int fd) noexcept;
-    /// Reports what is ready, without waiting. Returns the number of events; `batch_max` means
-    /// that there may be more.
-    std::size_t dispatch();
+    /// Reports what is ready, without waiting, up to `events_max` (at most `batch_max`). Returns
+    /// the number of events; as many as asked for means that there may be more.
+    std::size_t dispatch(std::size_t events_max = batch_max);
     static constexpr std::size_t batch_max = 512;
     [[nodiscard]] int fd() const noexcept { return fd_; }
 

@@ -61,6 +61,10 @@ class Reactor {
     [[nodiscard]] unsigned index() const noexcept { return index_; }
     [[nodiscard]] boost::asio::io_context& context() noexcept { return *context_; }
     [[nodiscard]] PollSet& poll_set() noexcept { return poll_set_; }
+    /// Where connections begin, and where the listening sockets are. When thousands of clients come
+    /// back at once, each turn serves a slice of them, so that those in `poll_set` do not wait
+    /// behind all of them: the kernel reports what is ready in the order in which it became so.
+    [[nodiscard]] PollSet& newcomers() noexcept { return newcomers_; }
     [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
     [[nodiscard]] const Clock& clock() const noexcept { return clock_; }
     [[nodiscard]] Metrics& metrics() noexcept { return metrics_; }
@@ -137,7 +141,9 @@ class Reactor {
     friend class OutQueue;
     MailEntry& outgoing(Reactor& to);
     void send_chunk(std::size_t to);
-    void arm_poll_set();
+    void arm_poll_sets();
+    void serve_established();
+    void serve_newcomers();
     void arm_tick();
     void begin_turn();
     bool end_turn();
@@ -161,6 +167,7 @@ class Reactor {
     MonoMicros now_micros_;
     MonoMicros turn_began_ = 0; // 0: between turns
     PollSet poll_set_;
+    PollSet newcomers_;
     TimerWheel timers_;
     Mailbox mailbox_;
     std::unique_ptr<Wake> wake_;
@@ -173,7 +180,9 @@ class Reactor {
     std::vector<std::unique_ptr<Owned>> retired_;
     std::vector<std::unique_ptr<Owned>> doomed_; // of the turn that ends; empty but for its end
     bool poll_armed_ = false;
-    MonoMillis tick_due_ = 0; // 0: no wait is pending
+    bool newcomers_armed_ = false;
+    MonoMicros established_took_ = 0; // when they were served last
+    MonoMillis tick_due_ = 0;         // 0: no wait is pending
     std::atomic<bool> stopped_{false};
     // instruments
     Counter& turns_;

@@ -43,6 +43,8 @@ class Transport : public PollHandler {
     /// Ask for on_readable (default on) or on_writable (default off).
     virtual void want_readable(bool on) = 0;
     virtual void want_writable(bool on) = 0;
+    /// The peer is no newcomer any more: it is served before those that are (Reactor::newcomers).
+    virtual void set_established() {}
     /// No more bytes from us (FIN); the peer may go on sending.
     virtual void shutdown_send() = 0;
     /// Ends both directions; no handler call follows. Unread input makes the kernel send RST, so

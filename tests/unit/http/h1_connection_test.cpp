@@ -16,7 +16,9 @@ using namespace std::chrono_literals;
 TEST_CASE("h1: a request is answered and the connection stays", "[http]") {
     World world;
     Client client{world};
+    CHECK_FALSE(client.pipe.established);
     const std::string answer = client.send(request("GET /hello"));
+    CHECK(client.pipe.established);
     CHECK(answer == "HTTP/1.1 200 OK\r\n"
                     "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
                     "Content-Type: text/plain\r\n"

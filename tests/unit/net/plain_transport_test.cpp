@@ -104,6 +104,31 @@ TEST_CASE("plain transport: reads what the peer sent, then would block, then its
     CHECK(*transport->read(small) == 0);
 }
 
+TEST_CASE("plain transport: begins among the newcomers, until it is established",
+          "[net][transport]") {
+    World world;
+    test::Descriptor peer;
+    const auto transport = world.connect(peer);
+    peer.send("x");
+    const auto ready = [](net::PollSet& set) {
+        for (int i = 0; i < 1'000; ++i)
+            if (set.dispatch() == 1) return true;
+        return false;
+    };
+    CHECK(ready(world.reactor.newcomers()));
+    transport->set_established();
+    CHECK(world.reactor.newcomers().dispatch() == 0);
+    CHECK(ready(world.reactor.poll_set()));
+    transport->set_established(); // nothing more to do
+    transport->want_readable(false);
+    CHECK(world.reactor.poll_set().dispatch() == 0);
+    transport->want_readable(true);
+    CHECK(ready(world.reactor.poll_set()));
+    transport->close();
+    transport->set_established();
+    CHECK(world.reactor.poll_set().dispatch() == 0);
+}
+
 TEST_CASE("plain transport: a peer's reset is an error, not an end", "[net][transport]") {
     World world;
     test::Descriptor peer;

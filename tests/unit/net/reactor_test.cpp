@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <functional>
@@ -364,6 +365,55 @@ TEST_CASE("reactor: a timer set after a long sleep does not fire at once", "[net
     CHECK(bell.rings == 1);
     CHECK(alarm.fired == 0);
     CHECK(alarm.armed());
+}
+
+TEST_CASE("reactor: newcomers get a slice of a turn, those before them all they need",
+          "[net][reactor]") {
+    World world;
+    std::array<Bell, 20> newcomers;
+    for (Bell& bell : newcomers) {
+        REQUIRE(world[0].newcomers().add(bell.fd, bell, EPOLLIN));
+        bell.act = [&] { world.clock.advance(1); }; // more than a slice each
+    }
+    const auto served = [&] {
+        return std::count_if(newcomers.begin(), newcomers.end(),
+                             [](const Bell& bell) { return bell.rings == 1; });
+    };
+    std::array<Bell, 600> established; // more than one batch
+    for (Bell& bell : established) REQUIRE(world[0].poll_set().add(bell.fd, bell, EPOLLIN));
+    world[0].run_turn();
+    CHECK(served() == 8);
+    for (const Bell& bell : established) REQUIRE(bell.rings == 1);
+    world[0].run_turn();
+    CHECK(served() == 16);
+    world[0].run_turn();
+    CHECK(served() == 20);
+}
+
+TEST_CASE("reactor: newcomers get a third of a busy turn", "[net][reactor]") {
+    World world;
+    std::array<Bell, 100> newcomers;
+    for (Bell& bell : newcomers) {
+        REQUIRE(world[0].newcomers().add(bell.fd, bell, EPOLLIN));
+        bell.act = [&] { world.clock.advance(1); };
+    }
+    Bell busy;
+    REQUIRE(world[0].poll_set().add(busy.fd, busy, EPOLLIN));
+    const eventfd_t again = 1;
+    busy.act = [&] {
+        world.clock.advance(100);
+        ::eventfd_write(busy.fd, again);
+    };
+    world[0].run_turn(); // whoever is served first
+    const auto served = [&] {
+        return std::count_if(newcomers.begin(), newcomers.end(),
+                             [](const Bell& bell) { return bell.rings == 1; });
+    };
+    const auto before = served();
+    world[0].run_turn();
+    CHECK(busy.rings == 2);
+    CHECK(served() - before >= 48); // half of what the other one took, in steps of eight
+    CHECK(served() - before <= 56);
 }
 
 TEST_CASE("reactor: counts its turns and its mail", "[net][reactor]") {

@@ -649,7 +649,9 @@ TEST_CASE("sse stream: the heartbeat is a comment", "[sse][protocol-3]") {
     Node node{options};
     Stream stream{node, "room=open:1"};
     stream.ready();
+    CHECK_FALSE(stream.pipe.established);
     node.world.pass(5'050ms);
+    CHECK(stream.pipe.established); // it has stayed
     const Events events = stream.take();
     CHECK(events.size() >= 4);
     for (const Event& event : events) CHECK(event.name == "heartbeat");

@@ -306,8 +306,10 @@ TEST_CASE("ws connection: the heartbeat is an empty ping", "[ws][protocol-2]") {
     options.heartbeat = 1s;
     Line line{options};
     line.opened();
+    CHECK_FALSE(line.pipe.established);
     line.world.pass(1'050ms);
     CHECK(line.take() == Lines{"ping:"});
+    CHECK(line.pipe.established); // it has stayed
     SECTION("any frame is an answer") {
         for (int i = 0; i < 5; ++i) {
             line.send(client_frame("", {.opcode = 10}));
