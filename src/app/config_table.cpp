@@ -75,6 +75,8 @@ KeyTable<room::Rule> rule_keys() {
         key("presence", boolean(), "member list, join and leave", &Rule::presence),
         key("patterns", boolean(), "may be received through pattern subscriptions",
             &Rule::patterns),
+        key("batch", duration(0ms, 1'000ms), "time that messages wait for others to leave with",
+            &Rule::batch),
         key("history.size", count(0, 1'000'000), "messages kept; 0: none", &Rule::history,
             &HistoryLimits::size),
         key("history.ttl", duration(0ms, 365 * day), "age up to which they are kept",

@@ -174,14 +174,14 @@ void Reactor::serve_newcomers() {
 }
 
 void Reactor::arm_tick() {
-    const MonoMicros now_micros = clock_.mono_micros();
-    const MonoMillis now = now_micros / 1'000;
-    const std::int64_t wait = timers_.next_in(now, sleep_ms_max);
-    if (tick_due_ != 0 && tick_due_ <= now + wait) return;
-    tick_due_ = now + wait;
-    const MonoMicros due = now_micros + wait * 1'000;
+    const MonoMicros now = clock_.mono_micros();
+    MonoMicros wait = timers_.next_in(now / 1'000, sleep_ms_max) * 1'000;
+    if (wake_at_ != 0) wait = std::clamp<MonoMicros>(wake_at_ - now, 0, wait);
+    const MonoMicros due = now + wait;
+    if (tick_due_ != 0 && tick_due_ <= due) return;
+    tick_due_ = due;
     // Cancels a wait for a later time; that handler is told so and changes nothing.
-    asio_->tick.expires_after(std::chrono::milliseconds{wait});
+    asio_->tick.expires_after(std::chrono::microseconds{wait});
     asio_->tick.async_wait([this, due](const error_code& why) {
         if (why) return;
         tick_due_ = 0;
@@ -193,6 +193,7 @@ void Reactor::arm_tick() {
 void Reactor::begin_turn() {
     now_micros_ = clock_.mono_micros();
     if (turn_began_ == 0) turn_began_ = now_micros_;
+    if (wake_at_ <= now_micros_) wake_at_ = 0;
     timers_.tell(now());
 }
 

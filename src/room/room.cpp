@@ -19,7 +19,8 @@ struct Deliver {
     MessageRef message;
     net::Handle local_room;
     bool patterns;
-    void operator()() { local->deliver(std::move(message), local_room, patterns); }
+    std::uint16_t batch_ms;
+    void operator()() { local->deliver(std::move(message), local_room, patterns, batch_ms); }
 };
 
 struct Announce {
@@ -84,16 +85,18 @@ void Room::distribute(const DraftRef& message) {
     ReactorSet with_pattern;
     if (rule_ != nullptr && rule_->patterns) with_pattern = rooms_.pattern_reactors(name_->text());
     const auto& all = rooms_.rooms().all();
+    const auto batch_ms =
+        static_cast<std::uint16_t>(rule_ != nullptr ? rule_->batch.count() : 0); // at most 1 s
     for (const Interest& interest : interests_) {
         Rooms& target = *all[interest.reactor];
         target.reactor().post(Deliver{&target.local(), message, interest.local_room,
-                                      with_pattern.test(interest.reactor)});
+                                      with_pattern.test(interest.reactor), batch_ms});
         with_pattern.reset(interest.reactor);
     }
     if (with_pattern.none()) return;
     for (std::size_t reactor = 0; reactor < all.size(); ++reactor)
         if (with_pattern.test(reactor))
-            all[reactor]->reactor().post(Deliver{&all[reactor]->local(), message, 0, true});
+            all[reactor]->reactor().post(Deliver{&all[reactor]->local(), message, 0, true, 0});
 }
 
 Interest& Room::interest_of(unsigned reactor, net::Handle local_room) {

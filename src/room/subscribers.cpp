@@ -335,60 +335,112 @@ class LocalRooms::Walk {
     std::array<std::uint64_t, form_count> written_{};
 };
 
-void LocalRooms::deliver(MessageRef message, net::Handle local_room, bool patterns) {
-    const MonoMicros received = message->received();
-    net::PublishLatency& latency = rooms_.reactor().instruments().publish_latency;
+void LocalRooms::deliver(MessageRef message, net::Handle local_room, bool patterns,
+                         unsigned batch_ms) {
     if (patterns) {
         Delivery delivery{*message, rooms_.encoders()};
-        const std::size_t deliveries = deliver_patterns(delivery);
-        if (received != 0) latency.note(received, deliveries);
+        note(*message, deliver_patterns(delivery));
     }
     LocalRoom** const found = local_room != 0 ? handles_.find(local_room) : nullptr;
     if (found == nullptr || (*found)->live == 0) return;
     LocalRoom& room = **found;
-    if (received != 0) latency.note(received, room.live);
-    if (!message->ephemeral()) return gather(room, std::move(message));
+    if (!message->ephemeral()) return gather(room, std::move(message), batch_ms);
     // Each subscriber is asked about it: it is not for everyone. Its place is behind what came
     // before it.
     ++room.references;
     hand_out(room);
-    Walk{*this, {&message, 1}}.over(room);
+    note(*message, room.live);
+    if (room.live != 0) Walk{*this, {&message, 1}}.over(room);
     release(room);
 }
 
-void LocalRooms::gather(LocalRoom& room, MessageRef message) {
-    if (room.gathered == 0) {
-        ++room.references;
-        if (gathering_ == gathered_.size()) gathered_.emplace_back();
-        gathered_[gathering_].room = &room;
-        room.gathered = static_cast<std::uint32_t>(++gathering_);
+void LocalRooms::note(const Message& message, std::size_t deliveries) {
+    if (message.received() != 0)
+        rooms_.reactor().instruments().publish_latency.note(message.received(), deliveries);
+}
+
+std::uint32_t LocalRooms::begin_gathering(LocalRoom& room, unsigned batch_ms) {
+    if (free_gathered_.empty()) {
+        free_gathered_.push_back(static_cast<std::uint32_t>(gathered_.size()));
+        gathered_.emplace_back();
     }
-    Gathered& gathered = gathered_[room.gathered - 1];
+    const std::uint32_t index = free_gathered_.back();
+    free_gathered_.pop_back();
+    ++room.references;
+    room.gathered = index + 1;
+    Gathered& gathered = gathered_[index];
+    gathered.room = &room;
+    gathered.due = 0;
+    if (batch_ms == 0) {
+        this_turn_.push_back(index);
+    } else {
+        gathered.due = rooms_.reactor().now_micros() + MonoMicros{batch_ms} * 1'000;
+        later_.push_back({index, gathered.due});
+    }
+    return index;
+}
+
+void LocalRooms::gather(LocalRoom& room, MessageRef message, unsigned batch_ms) {
+    const std::uint32_t index =
+        room.gathered != 0 ? room.gathered - 1 : begin_gathering(room, batch_ms);
+    Gathered& gathered = gathered_[index];
     gathered.bytes += message->data().size();
     gathered.messages.push_back(std::move(message));
     if (gathered.messages.size() == gathered_messages_max || gathered.bytes >= gathered_bytes_max)
         hand_out(room);
+    else if (batch_ms == 0 && gathered.due != 0)
+        this_turn_.push_back(index); // a new rule: nothing waits any more
 }
 
 void LocalRooms::hand_out(LocalRoom& room) {
     if (room.gathered == 0) return;
-    Gathered& gathered = gathered_[std::exchange(room.gathered, 0) - 1];
+    const std::uint32_t index = std::exchange(room.gathered, 0) - 1;
+    Gathered& gathered = gathered_[index];
     gathered.room = nullptr;
     gathered.bytes = 0;
     // Nothing that a subscriber does when it is given messages hands out more of them.
     FANFARE_ASSERT(handing_out_.empty());
     handing_out_.swap(gathered.messages);
+    free_gathered_.push_back(index);
+    for (const MessageRef& message : handing_out_) note(*message, room.live);
     if (room.live != 0) Walk{*this, handing_out_}.over(room);
     handing_out_.clear();
     release(room);
 }
 
 void LocalRooms::on_turn_end() {
-    for (std::size_t i = 0; i < gathering_; ++i)
-        if (LocalRoom* const room = gathered_[i].room) hand_out(*room);
-    gathering_ = 0;
+    // A place that one room left and another took in the same turn may be in the list twice; or
+    // the other one could have waited longer: it leaves early, which is never wrong.
+    for (const std::uint32_t index : this_turn_)
+        if (LocalRoom* const room = gathered_[index].room) hand_out(*room);
+    this_turn_.clear();
+    if (!later_.empty()) hand_out_later();
     // A storm over many rooms must not leave its lists behind for good.
-    if (gathered_.size() > 4'096) gathered_.resize(1'024);
+    constexpr std::size_t kept_max = 4'096;
+    if (gathered_.size() > kept_max && free_gathered_.size() == gathered_.size()) {
+        gathered_ = {};
+        free_gathered_ = {};
+    }
+}
+
+void LocalRooms::hand_out_later() {
+    net::Reactor& reactor = rooms_.reactor();
+    const MonoMicros now = reactor.now_micros();
+    MonoMicros next = 0;
+    std::size_t kept = 0;
+    for (const Later one : later_) {
+        Gathered& gathered = gathered_[one.index];
+        // What was handed out before its time has left its place, perhaps to others.
+        if (gathered.room == nullptr || gathered.due != one.due) continue;
+        if (one.due <= now) {
+            hand_out(*gathered.room);
+            continue;
+        }
+        next = next == 0 ? one.due : std::min(next, one.due);
+        later_[kept++] = one;
+    }
+    later_.resize(kept);
+    if (next != 0) reactor.wake_at(next);
 }
 
 void LocalRooms::announce(const PresenceNote& note, net::Handle local_room) {

@@ -38,7 +38,7 @@ class LocalRoom {
     std::vector<Entry> entries;
     std::uint32_t live = 0;       // entries[0 .. live) are live
     std::uint32_t references = 0; // subscriptions in any state, and joins whose answer is awaited
-    std::uint32_t gathered = 0;   // 1 + index of the messages that wait for the end of the turn
+    std::uint32_t gathered = 0;   // 1 + index of the messages that wait to be handed out; 0: none
 
     void add(Subscription& subscription);
     void remove(Subscription& subscription);
@@ -49,10 +49,11 @@ class LocalRoom {
 };
 
 /// Messages are not handed out one by one: those that a turn brought for a room are gathered, and
-/// at the turn's end the room's subscribers are walked once. With several messages each subscriber
-/// is given the bytes of all of them as one piece, joined once per form. A subscriber that is in
-/// one room only is written to in that walk; others are queued to, since other rooms of theirs may
-/// have gathered messages too, and flushed when all rooms have been walked.
+/// at the turn's end (or when the rule's `batch` is over) the room's subscribers are walked once.
+/// With several messages each subscriber is given the bytes of all of them as one piece, joined
+/// once per form. A subscriber that is in one room only is written to in that walk; others are
+/// queued to, since other rooms of theirs may have gathered messages too, and flushed when all
+/// rooms have been walked.
 class LocalRooms final : net::TurnEnd {
   public:
     explicit LocalRooms(Rooms& rooms);
@@ -73,7 +74,7 @@ class LocalRooms final : net::TurnEnd {
     // from home reactors
     void joined(std::unique_ptr<JoinRequest> request);
     void replayed(net::Handle ticket, const ReplayBatch& batch);
-    void deliver(MessageRef message, net::Handle local_room, bool patterns);
+    void deliver(MessageRef message, net::Handle local_room, bool patterns, unsigned batch_ms);
     void announce(const PresenceNote& note, net::Handle local_room);
     void pattern_known(const std::string& pattern, std::uint64_t generation);
 
@@ -93,11 +94,16 @@ class LocalRooms final : net::TurnEnd {
         std::size_t unknown_to = 0; // reactors that have not confirmed
     };
 
-    /// What a turn brought for one room.
+    /// What waits to be handed out in one room.
     struct Gathered {
-        LocalRoom* room = nullptr; // null: handed out already
+        LocalRoom* room = nullptr; // null: nothing, this one is free
         std::vector<MessageRef> messages;
         std::size_t bytes = 0;
+        MonoMicros due = 0; // 0: at the end of this turn
+    };
+    struct Later {
+        std::uint32_t index; // in gathered_
+        MonoMicros due;
     };
     /// Bounds of what is joined into one piece; at them the messages are handed out at once.
     static constexpr std::size_t gathered_messages_max = 64;
@@ -105,7 +111,11 @@ class LocalRooms final : net::TurnEnd {
     class Walk;
 
     void on_turn_end() override;
-    void gather(LocalRoom& room, MessageRef message);
+    void gather(LocalRoom& room, MessageRef message, unsigned batch_ms);
+    [[nodiscard]] std::uint32_t begin_gathering(LocalRoom& room, unsigned batch_ms);
+    void hand_out_later();
+    /// For the latency of publishes.
+    void note(const Message& message, std::size_t deliveries);
     /// Hands out what was gathered for a room: before its live subscribers, or anything else that
     /// must keep its order, change.
     void hand_out(LocalRoom& room);
@@ -123,9 +133,11 @@ class LocalRooms final : net::TurnEnd {
     net::SlotMap<Ticket> tickets_;
     std::map<std::string, Pattern, std::less<>> patterns_;
     std::vector<Subscriber*> matched_; // scratch of deliver_patterns
-    std::vector<Gathered> gathered_; // the first `gathering_` are of this turn, others keep memory
-    std::size_t gathering_ = 0;
-    std::vector<MessageRef> handing_out_; // scratch of hand_out
+    std::vector<Gathered> gathered_;
+    std::vector<std::uint32_t> free_gathered_;
+    std::vector<std::uint32_t> this_turn_; // indices of what is handed out at its end
+    std::vector<Later> later_;             // what waits longer, in no order
+    std::vector<MessageRef> handing_out_;  // scratch of hand_out
     std::size_t queue_bytes_max_ = std::size_t{1024} * 1024;
     std::uint64_t pattern_generation_ = 0;
     Gauge& subscriptions_;

@@ -100,6 +100,11 @@ class Reactor {
     /// What counts this reactor's connections; null until it is set. Another one is our own bug.
     [[nodiscard]] Admission* admission() const noexcept { return admission_; }
     void set_admission(Admission& admission);
+    /// The loop does not sleep beyond `time`; a turn comes within a millisecond of it. Holds until
+    /// that turn: who needs another one says so again.
+    void wake_at(MonoMicros time) noexcept {
+        if (wake_at_ == 0 || time < wake_at_) wake_at_ = time;
+    }
     /// `who` is told until it is removed.
     void add_turn_end(TurnEnd& who) { turn_ends_.push_back(&who); }
     void remove_turn_end(TurnEnd& who) noexcept { std::erase(turn_ends_, &who); }
@@ -182,7 +187,8 @@ class Reactor {
     bool poll_armed_ = false;
     bool newcomers_armed_ = false;
     MonoMicros established_took_ = 0; // when they were served last
-    MonoMillis tick_due_ = 0;         // 0: no wait is pending
+    MonoMicros tick_due_ = 0;         // 0: no wait is pending
+    MonoMicros wake_at_ = 0;          // 0: nobody asked
     std::atomic<bool> stopped_{false};
     // instruments
     Counter& turns_;

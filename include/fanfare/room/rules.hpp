@@ -28,6 +28,9 @@ struct Rule {
     PublishRight publish = PublishRight::server;
     bool presence = false;
     bool patterns = false; // may be received through pattern subscriptions
+    /// Messages wait up to this long, at most a second, for others to leave with; 0: until the turn
+    /// that brought them ends.
+    std::chrono::milliseconds batch{0};
     HistoryLimits history;
 };
 

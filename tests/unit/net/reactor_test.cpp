@@ -427,6 +427,31 @@ TEST_CASE("reactor: counts its turns and its mail", "[net][reactor]") {
     CHECK(world.metrics.sum("reactor_turn_seconds") == 1);
 }
 
+TEST_CASE("reactor: one that sleeps wakes when it was asked to", "[net][reactor][threads]") {
+    // Without the wish the loop would sleep for a second; what is checked is the order of the
+    // clock.
+    Metrics metrics;
+    Reactor reactor{0, system_clock(), metrics};
+    struct Ends final : net::TurnEnd {
+        explicit Ends(Reactor& its) : reactor(its) { reactor.add_turn_end(*this); }
+        ~Ends() { reactor.remove_turn_end(*this); }
+        void on_turn_end() override {
+            if (turns++ == 0) {
+                wish = system_clock().mono_micros() + 3'000;
+                reactor.wake_at(wish + 50'000'000);
+                reactor.wake_at(wish); // the earlier one counts
+            } else if (reactor.now_micros() >= wish) {
+                reactor.stop();
+            }
+        }
+        Reactor& reactor;
+        int turns = 0;
+        MonoMicros wish = 0;
+    } ends{reactor};
+    reactor.run();
+    CHECK(system_clock().mono_micros() - ends.wish < 500'000);
+}
+
 TEST_CASE("reactor: a sleeping one wakes for a post, a timer and a stop",
           "[net][reactor][threads]") {
     Metrics metrics;

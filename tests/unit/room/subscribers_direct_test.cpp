@@ -351,3 +351,80 @@ TEST_CASE("subscribers: a room that its last subscriber leaves in mid-turn forge
     node.publish("r", "2");
     CHECK(a.pipe->output.ends_with("ws r#2 2"));
 }
+
+TEST_CASE("subscribers: a room whose rule says batch waits for company",
+          "[room][subscribers][direct][batch]") {
+    room::Rule rule;
+    rule.batch = std::chrono::milliseconds{20};
+    rule.presence = true;
+    RoomsNode node{GENERATE(1U, 2U), {rule}};
+    Writer a{node, 0, Form::ws_json, true};
+    Subscription at;
+    a.subscribe("r", at);
+    node.publish("r", "1");
+    node.pass(std::chrono::milliseconds{10});
+    node.publish("r", "2");
+    CHECK(a.pipe->output.empty());
+    node.pass(std::chrono::milliseconds{9});
+    CHECK(a.pipe->output.empty());
+    SECTION("and they leave in one write when the first one's time is over") {
+        node.pass(std::chrono::milliseconds{1});
+        CHECK(a.pipe->output == "ws r#1 1ws r#2 2");
+        CHECK(a.pipe->writes == 1);
+        node.publish("r", "3"); // a time of its own
+        node.pass(std::chrono::milliseconds{19});
+        CHECK(a.pipe->writes == 1);
+        node.pass(std::chrono::milliseconds{1});
+        CHECK(a.pipe->output.ends_with("ws r#3 3"));
+        CHECK(a.pipe->writes == 2);
+    }
+    SECTION("or before what must stay behind them") {
+        Listener other{node};
+        other.user = "u";
+        other.subscribe("r");
+        CHECK(a.pipe->output == "ws r#1 1ws r#2 2<presence>");
+        CHECK(other.take() == Lines{"joined r at 2"}); // not what came before it
+        node.pass(std::chrono::milliseconds{100});
+        CHECK(a.pipe->writes == 2);
+        other.unsubscribe("r");
+    }
+    SECTION("or when a piece is full") {
+        publish_burst(node, std::vector<std::pair<std::string, std::string>>(62, {"r", "m"}));
+        CHECK(a.pipe->writes == 1);
+    }
+    SECTION("or when the rule says so no more") {
+        rule.batch = {};
+        node.set_rules({rule});
+        node.publish("r", "3");
+        CHECK(a.pipe->output == "ws r#1 1ws r#2 2ws r#3 3");
+        node.pass(std::chrono::milliseconds{100});
+        CHECK(a.pipe->writes == 1);
+    }
+    SECTION("and are forgotten with their last subscriber") {
+        node.on(0, [&] { a.leave(at); });
+        node.pass(std::chrono::milliseconds{100});
+        CHECK(a.pipe->output.empty());
+        CHECK(node.metrics.sum("messages_out_total") == 0);
+    }
+}
+
+TEST_CASE("subscribers: rooms that wait and rooms that do not share places",
+          "[room][subscribers][direct][batch]") {
+    room::Rule slow;
+    slow.match = "slow*";
+    slow.batch = std::chrono::milliseconds{20};
+    RoomsNode node{1, {slow, test::rule("*")}};
+    Writer a{node, 0, Form::ws_json, false};
+    std::vector<Subscription> places(6);
+    for (std::size_t i = 0; i < places.size(); ++i)
+        a.subscribe((i % 2 == 0 ? "slow" : "fast") + std::to_string(i), places[i]);
+    for (int turn = 0; turn < 5; ++turn) {
+        publish_burst(node, {{"slow0", "m"}, {"fast1", "m"}, {"slow2", "m"}, {"fast3", "m"}});
+        CHECK(a.pipe->output.find("slow") == std::string::npos);
+        CHECK(a.pipe->take_output().find("fast3") != std::string::npos);
+        node.pass(std::chrono::milliseconds{20});
+        const std::string later = a.pipe->take_output();
+        CHECK(later.find("slow0#" + std::to_string(turn + 1)) != std::string::npos);
+        CHECK(later.find("slow2#" + std::to_string(turn + 1)) != std::string::npos);
+    }
+}
