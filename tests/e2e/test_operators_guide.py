@@ -1,4 +1,5 @@
-"""What docs/operators.md promises beyond the gateway itself: sizing, kernel settings, proxies for TLS.
+"""What docs/operators.md and docs/capacity.md promise beyond the gateway itself: sizing, kernel settings,
+proxies for TLS.
 
 The proxies are run with the text of the guide; only addresses and certificate files are put in their
 place.
@@ -25,6 +26,7 @@ from client import asynchronous, connect, off_loop
 from harness import PATIENCE, REPOSITORY, TIMEOUT, free_port, wait_until
 
 GUIDE = (REPOSITORY / "docs/operators.md").read_text(encoding="utf-8")
+CAPACITY = (REPOSITORY / "docs/capacity.md").read_text(encoding="utf-8")
 SYSCTL = REPOSITORY / "config/deploy/sysctl/99-fanfare.conf"
 
 
@@ -43,11 +45,11 @@ def numbers(text):
     return [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
 
 
-def test_sizing_table_follows_from_its_formulas():
-    text = section("Sizing")
-    letters = {row[0].strip("*"): numbers(row[2])[0] for row in table_rows(text, 3) if re.fullmatch(r"\*\w\*", row[0])}
-    assert set(letters) == set("ukqdphc")
-    rows = [row for row in table_rows(text, 8) if row[0][0].isdigit()]
+def test_capacity_follows_from_its_formulas():
+    letters = {row[0].strip("*"): numbers(row[2])[0]
+               for row in table_rows(CAPACITY, 3) if re.fullmatch(r"\*\w\*", row[0])}
+    assert set(letters) == set("usirkqdbphc")
+    rows = [row for row in table_rows(CAPACITY, 8) if row[0][0].isdigit()]
     assert [row[0] for row in rows] == ["100,000", "1,000,000", "5,000,000"]
 
     def close(text, *expected):
@@ -56,16 +58,26 @@ def test_sizing_table_follows_from_its_formulas():
         for one, other in zip(shown, expected):     # two significant digits
             assert abs(one - other) <= 0.051 * other, (text, expected)
 
+    def memory(clients):
+        idle = clients * (letters["u"] + letters["k"]) / 1e6
+        return idle, idle + clients * letters["q"] / 1e6
+
     for row in rows:
         clients, servers, left = (int(numbers(cell)[0]) for cell in row[:3])
         assert abs(left - clients / (servers - 1)) < 1
         assert numbers(row[3]) == [left + 1100]
-        idle = left * (letters["u"] + letters["k"]) / 1e6
-        close(row[4], idle, idle + left * letters["q"] / 1e6)
+        close(row[4], *memory(left))
         if left > 100_000:
             close(row[5], left * letters["h"] / 30 / 1e6)
         close(row[6], left * letters["d"] / 1e6)
         close(row[7], left * letters["c"] / 1e6)
+
+    third = 333_333
+    sentence = re.search(r"each has (333,333 clients: .*?)\.\n\n", CAPACITY, re.DOTALL)[1]
+    close(sentence, third, third + 1100, *memory(third), third * letters["h"] / 30 / 1e6,
+          third * letters["d"] / 1e6)
+    room = re.search(r"one room of 500,000 takes ([\d.]+) CPU-seconds.*?: ([\d.]+) s with eight", CAPACITY, re.DOTALL)
+    close(" ".join(room.groups()), 0.5 * letters["d"], 0.5 * letters["d"] / 8)
 
 
 # -- kernel settings ------------------------------------------------------------------------------
