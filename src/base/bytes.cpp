@@ -139,9 +139,13 @@ std::string to_base64(ByteView bytes) {
 bool equal_constant_time(std::string_view a, std::string_view b) noexcept {
     if (a.size() != b.size()) return false;
     // Volatile keeps the compiler from leaving the loop as soon as the outcome is known.
-    volatile unsigned char difference = 0;
-    for (std::size_t i = 0; i < a.size(); ++i)
-        difference = static_cast<unsigned char>(difference | (a[i] ^ b[i]));
+    volatile std::uint64_t difference = 0;
+    const char* x = a.data();
+    const char* y = b.data();
+    std::size_t left = a.size();
+    for (; left >= 8; left -= 8, x += 8, y += 8) difference = difference | (load8(x) ^ load8(y));
+    for (; left != 0; --left, ++x, ++y)
+        difference = difference | static_cast<unsigned char>(*x ^ *y);
     return difference == 0;
 }
 

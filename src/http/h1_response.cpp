@@ -43,6 +43,25 @@ std::string_view DateCache::at(WallMillis now) {
     return text_;
 }
 
+std::string_view AnswerStart::of(const Response& response, WallMillis now) {
+    const std::int64_t second = now / 1000;
+    // A content type is static text: the same place is the same type.
+    if (second == second_ && response.status == status_ &&
+        response.content_type.data() == type_.data() &&
+        response.content_type.size() == type_.size())
+        return text_;
+    second_ = second;
+    status_ = response.status;
+    type_ = response.content_type;
+    text_ = "HTTP/1.1 ";
+    append_number(text_, static_cast<std::uint64_t>(status_));
+    text_.append(" ").append(reason_phrase(status_)).append("\r\nDate: ");
+    text_.append(date_.at(now)).append("\r\n");
+    if (may_have_body(status_) && !type_.empty())
+        text_.append("Content-Type: ").append(type_).append("\r\n");
+    return text_;
+}
+
 bool may_have_body(int status) noexcept {
     return status >= 200 && status != 204 && status != 304;
 }
@@ -52,13 +71,8 @@ void append_head(std::string& out, const ResponseHead& head) {
     const auto line = [&](std::string_view name, std::string_view value) {
         out.append(name).append(value).append("\r\n");
     };
-    out += "HTTP/1.1 ";
-    append_number(out, static_cast<std::uint64_t>(response.status));
-    out += ' ';
-    line(reason_phrase(response.status), {});
-    line("Date: ", head.date);
+    out += head.start;
     if (may_have_body(response.status)) {
-        if (!response.content_type.empty()) line("Content-Type: ", response.content_type);
         if (head.framing == Framing::length) {
             out += "Content-Length: ";
             append_number(out, response.content_type.empty() ? 0 : response.body.size());

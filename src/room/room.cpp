@@ -80,6 +80,7 @@ void Room::encode(Message& message) {
 }
 
 void Room::distribute(const DraftRef& message) {
+    if (interests_.empty() && (rule_ == nullptr || !rule_->patterns)) return;
     encode(*message);
     ReactorSet with_pattern;
     if (rule_ != nullptr && rule_->patterns) with_pattern = rooms_.pattern_reactors(name_->text());
