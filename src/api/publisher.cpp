@@ -4,6 +4,9 @@
 #include <fanfare/base/json_writer.hpp>
 #include <fanfare/net/reactor.hpp>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <utility>
 
 namespace fanfare::api {
@@ -17,6 +20,19 @@ void write_error(std::string& out, const Error& error) {
     json.end_object().end_object();
 }
 
+/// Composed aside, since each piece that is appended has its price.
+void append_position(std::string& out, const Position& position) {
+    constexpr std::string_view before = R"(,"epoch":")";
+    constexpr std::string_view between = R"(","offset":)";
+    const std::string_view epoch = position.epoch.text();
+    std::array<char, 64> text; // 10, 8, 11 and at most 20
+    char* end = std::copy(before.begin(), before.end(), text.data());
+    end = std::copy(epoch.begin(), epoch.end(), end);
+    end = std::copy(between.begin(), between.end(), end);
+    end = std::to_chars(end, text.data() + text.size(), position.offset).ptr;
+    out.append(text.data(), static_cast<std::size_t>(end - text.data()));
+}
+
 void write_result(std::string& out, std::string_view room, const room::PublishResult& result) {
     if (result.code != Code::ok) {
         write_error(out, {result.code, result.detail, {}});
@@ -24,10 +40,7 @@ void write_result(std::string& out, std::string_view room, const room::PublishRe
     }
     out += "{\"room\":";
     append_json_string(out, room);
-    if (!result.ephemeral) {
-        out.append(",\"epoch\":\"").append(result.position.epoch.text()).append("\",\"offset\":");
-        append_number(out, result.position.offset);
-    }
+    if (!result.ephemeral) append_position(out, result.position);
     if (result.duplicate) out += ",\"duplicate\":true";
     out += '}';
 }

@@ -1,5 +1,5 @@
 // One pass, no recursion: the open brackets are one bit each, `{` or `[`. Runs of plain characters
-// in strings are skipped eight bytes at a time, and UTF-8 is validated at the end, by simdjson,
+// in strings are skipped many bytes at a time, and UTF-8 is validated at the end, by simdjson,
 // only if a byte beyond ASCII was seen.
 
 #include "json_scan.hpp"
@@ -57,7 +57,10 @@ class Checker {
     }
 
     void skip_space() noexcept {
-        while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+        // Nearly always there is none, and one comparison tells.
+        while (at_ != end_ && static_cast<unsigned char>(*at_) <= ' ' &&
+               (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t'))
+            ++at_;
     }
 
     /// Reads a scalar or an empty container whole, of any other container all up to its first
@@ -162,7 +165,9 @@ class Checker {
     bool string() noexcept {
         const char* const quote = at_++;
         for (;;) {
-            at_ = find_json_special(at_, end_, seen_);
+            std::uint64_t seen = seen_; // here it can be in a register
+            at_ = find_json_special(at_, end_, seen);
+            seen_ = seen;
             if (at_ == end_) return fail("a string is not closed", quote);
             if (*at_ == '"') {
                 ++at_;

@@ -15,6 +15,17 @@ void append_two(std::string& out, int value) {
     out += static_cast<char>('0' + value % 10);
 }
 
+/// Composed aside, since each piece that is appended has its price.
+void append_length(std::string& out, std::size_t bytes) {
+    constexpr std::string_view name = "Content-Length: ";
+    std::array<char, 48> line;
+    std::copy(name.begin(), name.end(), line.begin());
+    char* end = std::to_chars(line.data() + name.size(), line.data() + line.size() - 2, bytes).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    out.append(line.data(), static_cast<std::size_t>(end - line.data()));
+}
+
 } // namespace
 
 std::string_view DateCache::at(WallMillis now) {
@@ -74,9 +85,7 @@ void append_head(std::string& out, const ResponseHead& head) {
     out += head.start;
     if (may_have_body(response.status)) {
         if (head.framing == Framing::length) {
-            out += "Content-Length: ";
-            append_number(out, response.content_type.empty() ? 0 : response.body.size());
-            out += "\r\n";
+            append_length(out, response.content_type.empty() ? 0 : response.body.size());
         } else if (head.framing == Framing::chunked) {
             line("Transfer-Encoding: chunked", {});
         }
@@ -90,7 +99,8 @@ void append_head(std::string& out, const ResponseHead& head) {
     // RFC 9110 §15.5.2 demands a challenge; a handler that knows more has set its own.
     if (response.status == 401 && response.headers.find("WWW-Authenticate:") == std::string::npos)
         line("WWW-Authenticate: Bearer realm=\"fanfare\"", {});
-    out.append(response.headers).append("\r\n");
+    if (!response.headers.empty()) out += response.headers;
+    out += "\r\n";
 }
 
 void append_chunk_size(std::string& out, std::size_t bytes) {
