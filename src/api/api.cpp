@@ -4,7 +4,6 @@
 #include <fanfare/room/message.hpp>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 
 namespace fanfare::api {
@@ -62,26 +61,26 @@ const auth::ApiKeyOptions* Api::Context::require(http::Exchange& exchange, auth:
 
 namespace {
 
-/// The media type without parameters, in lower case.
-std::string media_type(std::string_view value) {
+/// The media type without its parameters is `wanted` (lower case).
+bool is_media_type(std::string_view value, std::string_view wanted) noexcept {
+    if (value == wanted) return true; // as most clients write it
     value = value.substr(0, value.find(';'));
     while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
-    std::string lower{value};
-    std::transform(lower.begin(), lower.end(), lower.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return lower;
+    return std::equal(value.begin(), value.end(), wanted.begin(), wanted.end(), [](char a, char b) {
+        return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
+    });
 }
 
 } // namespace
 
 bool is_ndjson(const http::RequestHead& head) {
-    return media_type(head[Header::content_type]) == "application/x-ndjson";
+    return is_media_type(head[Header::content_type], "application/x-ndjson");
 }
 
 bool require_json(http::Exchange& exchange, bool allow_ndjson) {
     const http::RequestHead& head = exchange.head();
     if (!head.has(Header::content_type)) return true;
-    if (media_type(head[Header::content_type]) == "application/json") return true;
+    if (is_media_type(head[Header::content_type], "application/json")) return true;
     if (allow_ndjson && is_ndjson(head)) return true;
     exchange.respond(http::problem(Code::unsupported_media_type,
                                    allow_ndjson ? "send application/json or application/x-ndjson"

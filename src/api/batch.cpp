@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::size_t in_flight_max = 1'000;
 constexpr std::size_t results_bytes_max = std::size_t{1024} * 1024; // before the answer begins
-constexpr std::size_t line_slack = 64;                              // behind a line, for simdjson
 
 /// The results of one batch, in the order of its items.
 class Batch : public EffectClient {
@@ -31,17 +30,15 @@ class Batch : public EffectClient {
     Batch(const Batch&) = delete;
     Batch& operator=(const Batch&) = delete;
 
-    /// One item; `padded` has slack behind it.
-    void publish(std::string_view padded) {
+    void publish(std::string_view text) {
         const std::uint64_t item = first_ + slots_.size();
         slots_.emplace_back();
         ++waiting_;
-        const auto parsed = context_.parser.parse(padded, context_.options.batch_max);
-        if (const auto* error = std::get_if<Error>(&parsed)) {
-            fail(item, *error);
+        PublishBody& body = context_.body;
+        if (Error error = context_.parser.parse(text, context_.options.batch_max, body)) {
+            fail(item, std::move(error));
             return;
         }
-        const auto& body = std::get<PublishBody>(parsed);
         context_.publisher.publish(body, caller_, body.id, handle_, item, handle_);
     }
     void fail_next(Error error) {
@@ -162,9 +159,7 @@ class StreamBatch final : public http::BodySink, public Batch {
         if (line_.size() > context_.options.item_bytes_max) {
             fail_too_large(); // by the one byte that might have been its CR
         } else if (!blank && !skipping_) {
-            const std::size_t size = line_.size();
-            line_.append(line_slack, '\0');
-            publish(std::string_view{line_}.substr(0, size));
+            publish(line_);
         }
         line_.clear();
         skipping_ = false;

@@ -23,6 +23,7 @@ struct Api::Context {
     Status status;
     Options options;
     PublishParser parser;
+    PublishBody body; // of the parse before: its memory is used again
     Publisher publisher;
     MetricsStreams metrics_streams;
 

@@ -16,29 +16,37 @@ class SinglePublishes final : public EffectClient {
     void publish(http::Exchange& exchange) {
         const auth::ApiKeyOptions* const caller = context_.require(exchange, auth::Scope::publish);
         if (caller == nullptr) return;
-        const auto parsed = context_.parser.parse(exchange.body(), context_.options.batch_max);
-        if (const auto* error = std::get_if<Error>(&parsed)) {
-            exchange.respond(http::problem(*error));
+        PublishBody& body = context_.body;
+        if (const Error error =
+                context_.parser.parse(exchange.body(), context_.options.batch_max, body)) {
+            exchange.respond(http::problem(error));
             return;
         }
-        const auto& body = std::get<PublishBody>(parsed);
+        if (!exchange.head().has(http::Header::idempotency_key)) {
+            publish(exchange, body, caller->name, body.id);
+            return;
+        }
         const auto header = header_key(exchange.head());
         if (const auto* error = std::get_if<Error>(&header)) {
             exchange.respond(http::problem(*error));
             return;
         }
         const std::string& from_header = std::get<std::string>(header);
-        if (!from_header.empty() && !body.id.empty() && from_header != body.id) {
+        if (!body.id.empty() && from_header != body.id) {
             exchange.respond(http::problem(
                 Error{Code::bad_request, "`id` and the header `Idempotency-Key` are not the same",
                       "id"}));
             return;
         }
-        context_.publisher.publish(body, caller->name, body.id.empty() ? from_header : body.id,
-                                   handle_, exchange.handle(), 0);
+        publish(exchange, body, caller->name, from_header);
     }
 
   private:
+    void publish(http::Exchange& exchange, const PublishBody& body, std::string_view caller,
+                 std::string_view key) {
+        context_.publisher.publish(body, caller, key, handle_, exchange.handle(), 0);
+    }
+
     void on_outcome(std::uint64_t item, const Outcome& outcome) override {
         http::Exchange* const exchange = http::find_exchange(context_.sessions.reactor(), item);
         if (exchange == nullptr) return;
@@ -47,13 +55,18 @@ class SinglePublishes final : public EffectClient {
             exchange->respond(http::problem(error));
             return;
         }
-        http::Response response;
-        write_outcome(response.body, outcome);
-        exchange->respond(response);
+        answer_.body.clear();
+        write_outcome(answer_.body, outcome);
+        exchange->respond(answer_);
+        // The answer to a publish to many rooms is rare, and not worth its memory.
+        if (answer_.body.capacity() > kept_bytes_max) answer_.body = {};
     }
+
+    static constexpr std::size_t kept_bytes_max = std::size_t{16} * 1024;
 
     Api::Context& context_;
     net::Handle handle_;
+    http::Response answer_; // composed in the same memory each time
 };
 
 } // namespace

@@ -5,7 +5,9 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <string>
 
 namespace fanfare::api {
@@ -28,123 +30,171 @@ Error unreadable() {
     return {Code::internal, "the body could not be read", {}};
 }
 
-using Fault = const char* (*)(std::string_view) noexcept;
+enum class Member : std::uint8_t { room, rooms, data, event, id, ephemeral, none };
+constexpr std::size_t members_known = static_cast<std::size_t>(Member::none);
+constexpr std::array<std::string_view, members_known> names{"room",  "rooms", "data",
+                                                            "event", "id",    "ephemeral"};
 
-/// Reads a text member. The error is empty if it is fine.
-Error read_text(ondemand::value value, const char* name, Fault fault_of, std::string_view& to) {
-    if (value.get_string().get(to) != simdjson::SUCCESS) return wrong(name, "must be a string");
-    if (const char* const fault = fault_of(to)) return wrong(name, fault);
-    return {};
+Member member_of(std::string_view name) noexcept {
+    const auto at = std::find(names.begin(), names.end(), name);
+    return static_cast<Member>(at - names.begin());
 }
 
-Error read_rooms(ondemand::value value, std::size_t rooms_max,
-                 std::vector<std::string_view>& rooms) {
-    ondemand::array array;
-    if (value.get_array().get(array) != simdjson::SUCCESS)
-        return wrong("rooms", "must be an array of strings");
-    for (auto element : array) {
-        ondemand::value room;
-        std::string_view name;
-        if (element.get(room) != simdjson::SUCCESS) return unreadable();
-        if (rooms.size() == rooms_max)
-            return {Code::too_large,
-                    "`rooms` has more than " + std::to_string(rooms_max) + " rooms", "rooms"};
-        if (Error error = read_text(room, "rooms", room::room_name_fault, name)) return error;
-        rooms.push_back(name);
+/// Takes down the known members while the text is being checked: read they are once it has passed.
+class Found final : public JsonMembers {
+  public:
+    struct Item {
+        Member member;
+        std::string_view value;
+    };
+    void on_member(std::string_view name, std::string_view value) noexcept override {
+        if (repeated) return;
+        const Member member =
+            name.find('\\') == std::string_view::npos ? member_of(name) : escaped_member(name);
+        if (member == Member::none) return;
+        const unsigned bit = 1U << static_cast<unsigned>(member);
+        repeated = (seen & bit) != 0;
+        seen |= bit;
+        items[count++] = {member, value};
     }
-    if (rooms.empty()) return wrong("rooms", "must not be empty");
-    return {};
-}
+    [[nodiscard]] bool has(Member member) const noexcept {
+        return (seen & (1U << static_cast<unsigned>(member))) != 0;
+    }
 
-enum Seen : unsigned {
-    room_seen = 1,
-    rooms_seen = 2,
-    data_seen = 4,
-    event_seen = 8,
-    id_seen = 16,
-    ephemeral_seen = 32
+    // In order; if `repeated`, the last one is there for the second time.
+    std::array<Item, members_known + 1> items;
+    std::size_t count = 0;
+    bool repeated = false;
+
+  private:
+    /// Whoever escapes a name means it all the same.
+    static Member escaped_member(std::string_view name) noexcept {
+        constexpr std::size_t longest = 6 * names.back().size(); // each character as \uXXXX
+        if (name.size() > longest) return Member::none;
+        // The escapes were checked already: strings are, as they are passed.
+        std::string plain;
+        append_unescaped(plain, name);
+        return member_of(plain);
+    }
+    unsigned seen = 0;
 };
 
-struct Name {
-    std::string_view text;
-    Seen bit;
-};
-constexpr std::array<Name, 6> names{{{"room", room_seen},
-                                     {"rooms", rooms_seen},
-                                     {"data", data_seen},
-                                     {"event", event_seen},
-                                     {"id", id_seen},
-                                     {"ephemeral", ephemeral_seen}}};
+/// Reads the members that were found.
+class Reader {
+  public:
+    Reader(std::string_view text, std::size_t rooms_max, std::string& unescaped, PublishBody& body)
+        : text_(text), rooms_max_(rooms_max), unescaped_(unescaped), body_(body) {}
 
-Error read_member(Seen member, ondemand::value value, std::size_t rooms_max, PublishBody& body) {
-    switch (member) {
-    case room_seen:
-        body.rooms.emplace_back();
-        return read_text(value, "room", room::room_name_fault, body.rooms.back());
-    case rooms_seen:
-        body.many = true;
-        return read_rooms(value, rooms_max, body.rooms);
-    case data_seen:
-        if (simdjson::to_json_string(value).get(body.data) != simdjson::SUCCESS)
-            return unreadable();
-        // A scalar's token reaches up to the next one: the value ends before the white space.
-        body.data = body.data.substr(0, body.data.find_last_not_of(" \t\r\n") + 1);
-        return {};
-    case event_seen:
-        return read_text(value, "event", room::event_name_fault, body.event);
-    case id_seen:
-        return read_text(value, "id", room::id_fault, body.id);
-    case ephemeral_seen:
-        if (value.get_bool().get(body.ephemeral) != simdjson::SUCCESS)
-            return wrong("ephemeral", "must be true or false");
+    Error read(Member member, std::string_view value) {
+        switch (member) {
+        case Member::room:
+            return read_text(value, "room", room::room_name_fault, body_.rooms.emplace_back());
+        case Member::rooms:
+            body_.many = true;
+            return read_rooms(value);
+        case Member::data:
+            body_.data = value;
+            return {};
+        case Member::event:
+            return read_text(value, "event", room::event_name_fault, body_.event);
+        case Member::id:
+            return read_text(value, "id", room::id_fault, body_.id);
+        case Member::ephemeral:
+            if (value != "true" && value != "false")
+                return wrong("ephemeral", "must be true or false");
+            body_.ephemeral = value == "true";
+            return {};
+        case Member::none:
+            break;
+        }
         return {};
     }
-    return {};
-}
+
+  private:
+    using Fault = const char* (*)(std::string_view) noexcept;
+
+    Error read_text(std::string_view value, const char* name, Fault fault_of,
+                    std::string_view& to) {
+        if (value.front() != '"') return wrong(name, "must be a string");
+        to = value.substr(1, value.size() - 2);
+        if (to.find('\\') != std::string_view::npos) to = unescape(to);
+        if (const char* const fault = fault_of(to)) return wrong(name, fault);
+        return {};
+    }
+
+    std::string_view unescape(std::string_view inside) {
+        // All of them together are shorter than the text: what is shown does not move.
+        unescaped_.reserve(text_.size());
+        const std::size_t at = unescaped_.size();
+        append_unescaped(unescaped_, inside);
+        return std::string_view{unescaped_}.substr(at);
+    }
+
+    Error read_rooms(std::string_view value) {
+        if (value.front() != '[') return wrong("rooms", "must be an array of strings");
+        // The text has passed: what follows an element is a comma or the end of the array.
+        constexpr std::string_view space = " \t\r\n";
+        std::size_t at = value.find_first_not_of(space, 1);
+        while (value[at] != ']') {
+            if (body_.rooms.size() == rooms_max_)
+                return {Code::too_large,
+                        "`rooms` has more than " + std::to_string(rooms_max_) + " rooms", "rooms"};
+            const std::size_t bytes = string_bytes(value.substr(at));
+            if (Error error = read_text(value.substr(at, bytes), "rooms", room::room_name_fault,
+                                        body_.rooms.emplace_back()))
+                return error;
+            at = value.find_first_not_of(space, at + bytes);
+            if (value[at] == ',') at = value.find_first_not_of(space, at + 1);
+        }
+        if (body_.rooms.empty()) return wrong("rooms", "must not be empty");
+        return {};
+    }
+
+    /// Of the string that `text` begins with, quotes included; of something else, 1.
+    static std::size_t string_bytes(std::string_view text) noexcept {
+        if (text.front() != '"') return 1;
+        std::size_t at = 1;
+        while (text[at] != '"') at += text[at] == '\\' ? 2U : 1U;
+        return at + 1;
+    }
+
+    std::string_view text_;
+    std::size_t rooms_max_;
+    std::string& unescaped_;
+    PublishBody& body_;
+};
 
 } // namespace
 
 struct PublishParser::Scratch {
-    ondemand::parser parser;
-    ondemand::parser splitter;
+    simdjson::ondemand::parser splitter;
+    std::string unescaped;
 };
 
 PublishParser::PublishParser() : scratch_(std::make_unique<Scratch>()) {}
 PublishParser::~PublishParser() = default;
 
-std::variant<Error, PublishBody> PublishParser::parse(std::string_view padded_text,
-                                                      std::size_t rooms_max) {
-    if (const JsonFault fault = check_json(padded_text)) return at_byte(fault);
-    ondemand::document document;
-    ondemand::object object;
-    if (scratch_->parser
-            .iterate(padded_text.data(), padded_text.size(),
-                     padded_text.size() + simdjson::SIMDJSON_PADDING)
-            .get(document) != simdjson::SUCCESS)
-        return unreadable();
-    if (document.get_object().get(object) != simdjson::SUCCESS)
-        return Error{Code::bad_request, "the body must be a JSON object", {}};
-    PublishBody body;
-    unsigned seen = 0;
-    for (auto item : object) {
-        ondemand::field field;
-        std::string_view key;
-        if (std::move(item).get(field) != simdjson::SUCCESS ||
-            field.unescaped_key().get(key) != simdjson::SUCCESS)
-            return unreadable();
-        for (const Name& name : names) {
-            if (name.text != key) continue;
-            if ((seen & name.bit) != 0) return wrong(std::string{key}, "is there twice");
-            seen |= name.bit;
-            if (Error error = read_member(name.bit, field.value(), rooms_max, body)) return error;
-            break;
-        }
+Error PublishParser::parse(std::string_view text, std::size_t rooms_max, PublishBody& body) {
+    Found found;
+    if (const JsonFault fault = check_json(text, found)) return at_byte(fault);
+    if (text[text.find_first_not_of(" \t\r\n")] != '{')
+        return {Code::bad_request, "the body must be a JSON object", {}};
+    body.rooms.clear();
+    body.many = body.ephemeral = false;
+    body.data = body.event = body.id = {};
+    scratch_->unescaped.clear();
+    Reader reader{text, rooms_max, scratch_->unescaped, body};
+    for (std::size_t i = 0; i < found.count; ++i) {
+        const auto& [member, value] = found.items[i];
+        if (found.repeated && i + 1 == found.count)
+            return wrong(std::string{names[static_cast<std::size_t>(member)]}, "is there twice");
+        if (Error error = reader.read(member, value)) return error;
     }
-    if ((seen & room_seen) != 0 && (seen & rooms_seen) != 0)
+    if (found.has(Member::room) && found.has(Member::rooms))
         return wrong("rooms", "and `room` exclude each other");
-    if ((seen & (room_seen | rooms_seen)) == 0) return wrong("room", "is missing");
-    if ((seen & data_seen) == 0) return wrong("data", "is missing");
-    return body;
+    if (body.rooms.empty()) return wrong("room", "is missing");
+    if (!found.has(Member::data)) return wrong("data", "is missing");
+    return {};
 }
 
 std::variant<Error, std::vector<std::string_view>>

@@ -22,7 +22,7 @@ struct PublishBody {
     bool ephemeral = false;
 };
 
-/// Holds simdjson's scratch memory: one per reactor.
+/// Holds scratch memory: one per reactor.
 class PublishParser {
   public:
     PublishParser();
@@ -30,13 +30,13 @@ class PublishParser {
     PublishParser(const PublishParser&) = delete;
     PublishParser& operator=(const PublishParser&) = delete;
 
-    /// `padded_text`: at least 64 readable bytes follow it. `rooms_max`: of `rooms`.
+    /// Overwrites `body`, whose memory is used again, so that a stream of publishes allocates
+    /// nothing. Returns what is wrong; then `body` is worth nothing. `rooms_max`: of `rooms`.
     /// Members that are not known are skipped; known ones may occur once.
-    [[nodiscard]] std::variant<Error, PublishBody> parse(std::string_view padded_text,
-                                                         std::size_t rooms_max);
+    [[nodiscard]] Error parse(std::string_view text, std::size_t rooms_max, PublishBody& body);
 
     /// The elements of a JSON array, each as its bytes came. An error names the place, or says
-    /// that there are more than `items_max`.
+    /// that there are more than `items_max`. At least 64 readable bytes follow `padded_text`.
     [[nodiscard]] std::variant<Error, std::vector<std::string_view>>
     split(std::string_view padded_text, std::size_t items_max);
 

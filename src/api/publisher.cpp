@@ -4,6 +4,9 @@
 #include <fanfare/base/json_writer.hpp>
 #include <fanfare/net/reactor.hpp>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <utility>
 
 namespace fanfare::api {
@@ -17,6 +20,19 @@ void write_error(std::string& out, const Error& error) {
     json.end_object().end_object();
 }
 
+/// Composed aside, since each piece that is appended has its price.
+void append_position(std::string& out, const Position& position) {
+    constexpr std::string_view before = R"(,"epoch":")";
+    constexpr std::string_view between = R"(","offset":)";
+    const std::string_view epoch = position.epoch.text();
+    std::array<char, 64> text; // 10, 8, 11 and at most 20
+    char* end = std::copy(before.begin(), before.end(), text.data());
+    end = std::copy(epoch.begin(), epoch.end(), end);
+    end = std::copy(between.begin(), between.end(), end);
+    end = std::to_chars(end, text.data() + text.size(), position.offset).ptr;
+    out.append(text.data(), static_cast<std::size_t>(end - text.data()));
+}
+
 void write_result(std::string& out, std::string_view room, const room::PublishResult& result) {
     if (result.code != Code::ok) {
         write_error(out, {result.code, result.detail, {}});
@@ -24,10 +40,7 @@ void write_result(std::string& out, std::string_view room, const room::PublishRe
     }
     out += "{\"room\":";
     append_json_string(out, room);
-    if (!result.ephemeral) {
-        out.append(",\"epoch\":\"").append(result.position.epoch.text()).append("\",\"offset\":");
-        append_number(out, result.position.offset);
-    }
+    if (!result.ephemeral) append_position(out, result.position);
     if (result.duplicate) out += ",\"duplicate\":true";
     out += '}';
 }
@@ -47,7 +60,7 @@ void write_outcome(std::string& out, const Outcome& outcome) {
         return;
     }
     if (!outcome.many) {
-        write_result(out, outcome.rooms.front(), outcome.results.front());
+        write_result(out, outcome.rooms[0], outcome.results.front());
         return;
     }
     // A repeat is marked once, for the whole call: the results are the first answer's.
@@ -75,9 +88,30 @@ Publisher::Publisher(room::Rooms& rooms, room::IdempotencyLog& idempotency)
 
 Publisher::~Publisher() = default;
 
+std::unique_ptr<Publisher::Effect> Publisher::make_effect() {
+    if (spare_.empty()) return std::make_unique<Effect>();
+    std::unique_ptr<Effect> effect = std::move(spare_.back());
+    spare_.pop_back();
+    return effect;
+}
+
+void Publisher::tell(std::unique_ptr<Effect> effect) {
+    EffectClient** const client = clients.find(effect->client);
+    if (client != nullptr) (*client)->on_outcome(effect->item, effect->outcome);
+    if (spare_.size() == spare_effects_max || effect->outcome.rooms.size() > spare_rooms_max)
+        return;
+    if (effect->outcome.error) effect->outcome.error = {};
+    effect->outcome.rooms.clear();
+    effect->outcome.results.clear();
+    effect->key.text.clear();
+    effect->messages.clear();
+    spare_.push_back(std::move(effect));
+}
+
 void Publisher::publish(const PublishBody& body, std::string_view caller, std::string_view key,
                         net::Handle client, std::uint64_t item, net::Handle lane) {
-    Effect effect;
+    std::unique_ptr<Effect> fresh = make_effect();
+    Effect& effect = *fresh;
     effect.client = client;
     effect.item = item;
     effect.outcome.many = body.many;
@@ -87,30 +121,36 @@ void Publisher::publish(const PublishBody& body, std::string_view caller, std::s
             effect.outcome.error = {Code::not_found,
                                     "no rule allows a room named `" + std::string{room} + "`",
                                     body.many ? "rooms" : "room"};
-            tell(effect);
+            tell(std::move(fresh));
             return;
         }
+        effect.outcome.rooms.add(room);
+    }
+    effect.missing = body.rooms.size();
+    effect.outcome.results.resize(body.rooms.size());
+    const bool keyed = !key.empty();
+    if (keyed) {
+        effect.key.text.append("key\n").append(caller).append("\npublish\n").append(key);
+        effect.key.fingerprint = fingerprint(body);
+    }
+    const net::Handle handle = effects_.insert(std::move(fresh));
+    const bool waits = keyed || lanes_.busy(lane);
+    for (std::size_t i = 0; i < body.rooms.size(); ++i) {
         room::Message::Parts parts;
-        parts.room = room;
+        parts.room = body.rooms[i];
         parts.data = body.data;
         parts.event = body.event;
         parts.id = key;
         parts.ephemeral = body.ephemeral;
-        effect.messages.push_back(room::Message::make(parts, hash_bytes(room)));
-        effect.outcome.rooms.emplace_back(room);
+        room::DraftRef message = room::Message::make(parts, hash_bytes(parts.room));
+        // Answers come by mailbox, so the effect is there as long as this runs.
+        if (waits)
+            effect.messages.push_back(std::move(message));
+        else
+            rooms_.publish(std::move(message),
+                           room::PublishReply{this, &rooms_.reactor(), handle, i});
     }
-    effect.missing = body.rooms.size();
-    effect.outcome.results.resize(body.rooms.size());
-    if (!key.empty()) {
-        effect.key.text.append("key\n").append(caller).append("\npublish\n").append(key);
-        effect.key.fingerprint = fingerprint(body);
-    }
-    const bool keyed = !effect.key.text.empty();
-    const net::Handle handle = effects_.insert(std::make_unique<Effect>(std::move(effect)));
-    if (!keyed && !lanes_.busy(lane)) {
-        send(handle);
-        return;
-    }
+    if (!waits) return;
     lanes_.run(lane, [this, handle, lane, keyed] {
         if (!keyed) {
             send(handle);
@@ -133,7 +173,7 @@ void Publisher::on_verdict(net::Handle handle, room::IdempotencyLog::Verdict ver
         send(handle);
         return;
     }
-    const std::unique_ptr<Effect> effect = effects_.erase(handle);
+    std::unique_ptr<Effect> effect = effects_.erase(handle);
     effect->outcome.results.clear();
     if (verdict == Verdict::duplicate) {
         effect->outcome.results = results;
@@ -143,13 +183,15 @@ void Publisher::on_verdict(net::Handle handle, room::IdempotencyLog::Verdict ver
     } else {
         effect->outcome.error = {Code::unavailable, "too many idempotency keys are in flight", {}};
     }
-    tell(*effect);
+    tell(std::move(effect));
 }
 
 void Publisher::send(net::Handle handle) {
-    const std::vector<room::DraftRef> messages = std::move((*effects_.find(handle))->messages);
+    std::vector<room::DraftRef>& messages = (*effects_.find(handle))->messages;
     for (std::size_t i = 0; i < messages.size(); ++i)
-        rooms_.publish(messages[i], room::PublishReply{this, &rooms_.reactor(), handle, i});
+        rooms_.publish(std::move(messages[i]),
+                       room::PublishReply{this, &rooms_.reactor(), handle, i});
+    messages.clear();
 }
 
 void Publisher::on_published(net::Handle who, std::uint64_t request,
@@ -160,7 +202,7 @@ void Publisher::on_published(net::Handle who, std::uint64_t request,
 }
 
 void Publisher::finish(net::Handle handle) {
-    const std::unique_ptr<Effect> effect = effects_.erase(handle);
+    std::unique_ptr<Effect> effect = effects_.erase(handle);
     if (!effect->key.text.empty()) {
         // If some rooms took it, the key stands for that: a repeat must not publish there again.
         if (failure_of(effect->outcome))
@@ -168,12 +210,7 @@ void Publisher::finish(net::Handle handle) {
         else
             idempotency_.finish(effect->key, effect->outcome.results);
     }
-    tell(*effect);
-}
-
-void Publisher::tell(const Effect& effect) {
-    EffectClient** const client = clients.find(effect.client);
-    if (client != nullptr) (*client)->on_outcome(effect.item, effect.outcome);
+    tell(std::move(effect));
 }
 
 } // namespace fanfare::api

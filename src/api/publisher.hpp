@@ -13,7 +13,9 @@
 #include <fanfare/room/lanes.hpp>
 #include <fanfare/room/rooms.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,12 +23,39 @@
 
 namespace fanfare::api {
 
+/// Names of rooms, in one text: as many as there are, they are two blocks of memory, and these are
+/// used again.
+class RoomNames {
+  public:
+    RoomNames() = default;
+    RoomNames(std::initializer_list<std::string_view> names) {
+        for (const std::string_view name : names) add(name);
+    }
+    void add(std::string_view name) {
+        text_ += name;
+        ends_.push_back(text_.size());
+    }
+    void clear() noexcept {
+        text_.clear();
+        ends_.clear();
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return ends_.size(); }
+    [[nodiscard]] std::string_view operator[](std::size_t i) const noexcept {
+        const std::size_t begin = i == 0 ? 0 : ends_[i - 1];
+        return std::string_view{text_}.substr(begin, ends_[i] - begin);
+    }
+
+  private:
+    std::string text_;
+    std::vector<std::size_t> ends_;
+};
+
 /// What became of one body.
 struct Outcome {
-    Error error;                    // if set, `results` is empty
-    std::vector<std::string> rooms; // in the order of the body
-    room::PublishResults results;   // one per room
-    bool many = false;              // the body had `rooms`
+    Error error;                  // if set, `results` is empty
+    RoomNames rooms;              // in the order of the body
+    room::PublishResults results; // one per room
+    bool many = false;            // the body had `rooms`
 };
 
 /// Appends what the outcome is answered with: `{"room":…}`, `{"results":[…]}`, and in a batch also
@@ -66,10 +95,16 @@ class Publisher final : public room::PublishClient {
         Outcome outcome;
         std::size_t missing = 0; // rooms that have not answered
         room::IdempotencyKey key;
-        std::vector<room::DraftRef> messages; // not handed on yet
+        std::vector<room::DraftRef> messages; // wait for the key's verdict, or for the lane
     };
+    /// Effects of so many rooms are kept for the next bodies, and so many of them.
+    static constexpr std::size_t spare_rooms_max = 16;
+    static constexpr std::size_t spare_effects_max = 256;
+
+    [[nodiscard]] std::unique_ptr<Effect> make_effect();
+    /// Its outcome is told and it is over.
+    void tell(std::unique_ptr<Effect> effect);
     void send(net::Handle effect);
-    void tell(const Effect& effect);
     void on_published(net::Handle who, std::uint64_t request,
                       const room::PublishResult& result) override;
     void finish(net::Handle effect);
@@ -79,6 +114,7 @@ class Publisher final : public room::PublishClient {
     room::Rooms& rooms_;
     room::IdempotencyLog& idempotency_;
     net::SlotMap<std::unique_ptr<Effect>> effects_;
+    std::vector<std::unique_ptr<Effect>> spare_;
     room::Lanes lanes_;
 };
 

@@ -138,10 +138,22 @@ std::string to_base64(ByteView bytes) {
 
 bool equal_constant_time(std::string_view a, std::string_view b) noexcept {
     if (a.size() != b.size()) return false;
-    // Volatile keeps the compiler from leaving the loop as soon as the outcome is known.
-    volatile unsigned char difference = 0;
-    for (std::size_t i = 0; i < a.size(); ++i)
-        difference = static_cast<unsigned char>(difference | (a[i] ^ b[i]));
+    std::uint64_t difference = 0;
+    const auto mix = [&](std::uint64_t word) {
+        difference |= word;
+        // What the compiler cannot see through keeps it from leaving as soon as it knows the
+        // outcome.
+        __asm__("" : "+r"(difference));
+    };
+    const char* const x = a.data();
+    const char* const y = b.data();
+    const std::size_t size = a.size();
+    if (size < 8) {
+        for (std::size_t i = 0; i < size; ++i) mix(static_cast<unsigned char>(x[i] ^ y[i]));
+        return difference == 0;
+    }
+    for (std::size_t i = 0; i + 8 <= size; i += 8) mix(load8(x + i) ^ load8(y + i));
+    mix(load8(x + size - 8) ^ load8(y + size - 8)); // the rest, with some seen before
     return difference == 0;
 }
 

@@ -1,5 +1,5 @@
 // One pass, no recursion: the open brackets are one bit each, `{` or `[`. Runs of plain characters
-// in strings are skipped eight bytes at a time, and UTF-8 is validated at the end, by simdjson,
+// in strings are skipped many bytes at a time, and UTF-8 is validated at the end, by simdjson,
 // only if a byte beyond ASCII was seen.
 
 #include "json_scan.hpp"
@@ -9,7 +9,9 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <bitset>
+#include <charconv>
 
 namespace fanfare {
 namespace {
@@ -24,8 +26,8 @@ constexpr bool is_letter(char c) noexcept {
 /// Functions that return bool say "go on"; false means that `fault_` is set.
 class Checker {
   public:
-    explicit Checker(std::string_view text) noexcept
-        : begin_(text.data()), at_(begin_), end_(begin_ + text.size()) {}
+    explicit Checker(std::string_view text, JsonMembers* members) noexcept
+        : begin_(text.data()), at_(begin_), end_(begin_ + text.size()), members_(members) {}
 
     JsonFault check() noexcept {
         document();
@@ -55,7 +57,10 @@ class Checker {
     }
 
     void skip_space() noexcept {
-        while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+        // Nearly always there is none, and one comparison tells.
+        while (at_ != end_ && static_cast<unsigned char>(*at_) <= ' ' &&
+               (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t'))
+            ++at_;
     }
 
     /// Reads a scalar or an empty container whole, of any other container all up to its first
@@ -97,6 +102,7 @@ class Checker {
     /// at the proper end of the document.
     bool next_value() noexcept {
         for (;;) {
+            if (depth_ == 1 && value_ != nullptr) tell_member();
             skip_space();
             if (depth_ == 0)
                 return at_ == end_ ? false : fail("something follows the end of the value");
@@ -136,18 +142,32 @@ class Checker {
     bool name(const char* otherwise) noexcept {
         if (at_ == end_) return fail("the text ends where a name is expected");
         if (*at_ != '"') return fail(otherwise);
+        const char* const quote = at_;
         if (!string()) return false;
+        const char* const behind = at_;
         skip_space();
         if (at_ == end_ || *at_ != ':') return fail("a colon is missing after the name");
         ++at_;
         skip_space();
+        if (depth_ == 1 && members_ != nullptr) {
+            name_ = {quote + 1, static_cast<std::size_t>(behind - quote) - 2};
+            value_ = at_;
+        }
         return true;
+    }
+
+    /// The value of a member of the outermost object has just ended.
+    void tell_member() noexcept {
+        members_->on_member(name_, {value_, static_cast<std::size_t>(at_ - value_)});
+        value_ = nullptr;
     }
 
     bool string() noexcept {
         const char* const quote = at_++;
         for (;;) {
-            at_ = find_json_special(at_, end_, seen_);
+            std::uint64_t seen = seen_; // here it can be in a register
+            at_ = find_json_special(at_, end_, seen);
+            seen_ = seen;
             if (at_ == end_) return fail("a string is not closed", quote);
             if (*at_ == '"') {
                 ++at_;
@@ -271,7 +291,10 @@ class Checker {
     const char* begin_;
     const char* at_;
     const char* end_;
-    std::uint64_t seen_ = 0; // bits of the bytes in strings; see find_json_special
+    JsonMembers* members_;        // null: nobody asks
+    std::string_view name_;       // of the member of the outermost object that is being read …
+    const char* value_ = nullptr; // … and where its value began; null: none is
+    std::uint64_t seen_ = 0;      // bits of the bytes in strings; see find_json_special
     std::size_t depth_ = 0;
     std::bitset<json_depth_max> objects_; // by depth: the open bracket is '{', not '['
     JsonFault fault_;
@@ -280,7 +303,62 @@ class Checker {
 } // namespace
 
 JsonFault check_json(std::string_view text) noexcept {
-    return Checker{text}.check();
+    return Checker{text, nullptr}.check();
+}
+
+JsonFault check_json(std::string_view text, JsonMembers& members) noexcept {
+    return Checker{text, &members}.check();
+}
+
+namespace {
+
+/// The number of a \u escape; `at` is behind the `u`.
+std::uint32_t unit_at(std::string_view text, std::size_t at) noexcept {
+    std::uint32_t unit = 0;
+    std::from_chars(text.data() + at, text.data() + at + 4, unit, 16);
+    return unit;
+}
+
+void append_utf8(std::string& out, std::uint32_t point) {
+    const auto put = [&](std::uint32_t byte) { out += static_cast<char>(byte); };
+    const auto put_rest = [&](unsigned shift) { put(0x80 | ((point >> shift) & 0x3f)); };
+    if (point < 0x80) return put(point);
+    if (point < 0x800) {
+        put(0xc0 | (point >> 6));
+    } else if (point < 0x10000) {
+        put(0xe0 | (point >> 12));
+        put_rest(6);
+    } else {
+        put(0xf0 | (point >> 18));
+        put_rest(12);
+        put_rest(6);
+    }
+    put_rest(0);
+}
+
+} // namespace
+
+void append_unescaped(std::string& out, std::string_view inside) {
+    for (std::size_t at = 0; at < inside.size();) {
+        const std::size_t backslash = std::min(inside.find('\\', at), inside.size());
+        out.append(inside, at, backslash - at);
+        if (backslash == inside.size()) return;
+        const char kind = inside[backslash + 1];
+        at = backslash + 2;
+        if (kind != 'u') {
+            constexpr std::string_view letters = "bfnrt";
+            const std::size_t letter = letters.find(kind);
+            out += letter == std::string_view::npos ? kind : "\b\f\n\r\t"[letter];
+            continue;
+        }
+        std::uint32_t point = unit_at(inside, at);
+        at += 4;
+        if (point >= 0xd800 && point <= 0xdbff) { // the checker has seen the second half
+            point = 0x10000 + ((point - 0xd800) << 10) + (unit_at(inside, at + 2) - 0xdc00);
+            at += 6;
+        }
+        append_utf8(out, point);
+    }
 }
 
 } // namespace fanfare

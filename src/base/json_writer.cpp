@@ -56,7 +56,7 @@ void append_json_string(std::string& out, std::string_view text) {
     std::uint64_t seen = 0;
     while (at != end) {
         const char* const special = find_json_special(at, end, seen);
-        out.append(at, special);
+        out.append(at, static_cast<std::size_t>(special - at));
         if (special == end) break;
         append_escape(out, *special);
         at = special + 1;

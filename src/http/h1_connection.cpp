@@ -191,22 +191,24 @@ void H1Connection::continue_later() {
 
 std::size_t H1Connection::take_head(std::string_view input) {
     Work& work = *work_;
-    switch (work.parser.parse(input, server_->options.head_bytes_max, work.request)) {
+    switch (work.head.read(input, server_->options.head_bytes_max)) {
     case HeadParser::Status::need_more:
         return 0;
     case HeadParser::Status::fault:
-        refuse(work.parser.fault());
+        refuse(work.head.fault());
         return input.size();
     case HeadParser::Status::complete:
         break;
     }
-    work.parser.reset();
-    const ParsedHead& request = work.request;
+    if (!work.head.repeated()) work.matched = false;
+    const ParsedHead& request = work.request();
     work.decoder =
         request.chunked ? BodyDecoder::of_chunks() : BodyDecoder::of_length(request.content_length);
     state_ = work.decoder.done() ? State::waiting : State::body;
-    const std::string_view id = request.head[Header::x_request_id];
-    if (is_sane_request_id(id)) work.request_id = id;
+    if (request.head.has(Header::x_request_id)) {
+        const std::string_view id = request.head[Header::x_request_id];
+        if (is_sane_request_id(id)) work.request_id = id;
+    }
     const std::size_t head_bytes = request.bytes;
     return head_bytes + begin_exchange(input);
 }
@@ -214,9 +216,9 @@ std::size_t H1Connection::take_head(std::string_view input) {
 /// `input` begins with the head. Returns the bytes of the body that were used in place.
 std::size_t H1Connection::begin_exchange(std::string_view input) {
     Work& work = *work_;
-    const std::size_t head_bytes = work.request.bytes;
     work.began = reactor_.now_micros();
-    const std::string_view rest = input.substr(head_bytes);
+    const ParsedHead& request = work.request();
+    const std::string_view rest = input.substr(request.bytes);
     rest_ = rest;
     if (!admit()) return 0;
     const Route& route = *work.match.route;
@@ -224,7 +226,7 @@ std::size_t H1Connection::begin_exchange(std::string_view input) {
         run([&] { work.sink = route.open_body(*this); });
         if (over()) return 0;
     }
-    const std::uint64_t length = work.request.content_length;
+    const std::uint64_t length = request.content_length;
     if (!work.sink && length > route.body_bytes_max) {
         refuse(
             {errc::body_too_large, "at most " + std::to_string(route.body_bytes_max) + " bytes"});
@@ -234,7 +236,7 @@ std::size_t H1Connection::begin_exchange(std::string_view input) {
         dispatch();
         return 0;
     }
-    if (!work.sink && !work.request.chunked && length <= rest.size()) {
+    if (!work.sink && !request.chunked && length <= rest.size()) {
         const auto bytes = static_cast<std::size_t>(length);
         work.body = rest.substr(0, bytes);
         rest_ = rest.substr(bytes);
@@ -242,7 +244,7 @@ std::size_t H1Connection::begin_exchange(std::string_view input) {
         dispatch();
         return bytes;
     }
-    if (work.request.expects_continue) {
+    if (request.expects_continue) {
         // Who has begun to send does not wait for it (RFC 9110 §10.1.1).
         if (rest.empty()) {
             out_.push(server_->continue_bytes);
@@ -250,8 +252,6 @@ std::size_t H1Connection::begin_exchange(std::string_view input) {
         }
         work.continue_sent = true;
     }
-    work.head_bytes.assign(input.substr(0, head_bytes));
-    work.request.rebase(input.data(), work.head_bytes.data());
     return 0;
 }
 
@@ -270,7 +270,9 @@ bool H1Connection::admit() {
         respond(problem(Code::unavailable, "the gateway is full"));
         return false;
     }
-    work.match = server_->router.match(work.request.head);
+    // Routes are constant: the same head finds the same one.
+    if (!std::exchange(work.matched, true)) work.match = server_->router.match(work.request().head);
+    work.routed = true;
     if (work.match.route == nullptr) {
         respond(work.match.refusal);
         return false;
@@ -304,9 +306,9 @@ std::size_t H1Connection::take_body(std::string_view input) {
         }
         const std::size_t limit = work.match.route->body_bytes_max;
         if (work.collected.empty() && !work.decoder.chunked())
-            work.collected.reserve(
-                std::min(static_cast<std::size_t>(work.request.content_length), body_reserve_max) +
-                body_slack);
+            work.collected.reserve(std::min(static_cast<std::size_t>(work.request().content_length),
+                                            body_reserve_max) +
+                                   body_slack);
         if (step.piece.size() > limit - work.collected.size()) {
             refuse({errc::body_too_large, "at most " + std::to_string(limit) + " bytes"});
             return input.size();
@@ -349,8 +351,7 @@ void H1Connection::dispatch() {
         run([&] { work.match.route->handler(*this); });
     }
     if (over()) return;
-    // What the handler saw was valid until it returned; a large body would be kept for nothing.
-    work.forget_views();
+    work.forget_body();
 }
 
 template <class F>
@@ -367,7 +368,7 @@ void H1Connection::run(F&& user_code) {
 void H1Connection::on_exception(const char* what) {
     Work& work = *work_;
     if (work.request_id.empty() && server_ != nullptr) work.request_id = server_->make_request_id();
-    const Route* const route = work.match.route;
+    const Route* const route = work.route();
     log::error("http_handler_failed",
                {{"request", work.request_id},
                 {"route", route != nullptr ? std::string_view{route->pattern} : ""},
@@ -406,6 +407,7 @@ void H1Connection::end_exchange() {
 /// A fault of the wire: answered if it still can be, and the connection ends.
 void H1Connection::refuse(const Fault& fault) {
     server_->count_fault(fault.error);
+    if (state_ == State::head && fault.error == errc::head_timeout) work_->head.forget();
     if (log::enabled(log::Level::debug))
         log::debug("http_request_refused",
                    {{"fault", fault_name(fault.error)}, {"peer", peer()}, {"place", fault.place}});
@@ -507,17 +509,26 @@ void H1Connection::update_io() {
     const Options& options = server_->options;
     switch (wanted) {
     case Timing::none:
-        return cancel();
+        return;
     case Timing::head:
-        return reactor_.timers().set(*this, options.head_timeout);
+        return set_deadline(options.head_timeout);
     case Timing::keep_alive:
-        return reactor_.timers().set(*this, options.keep_alive);
+        return set_deadline(options.keep_alive);
     case Timing::body:
     case Timing::output:
-        return reactor_.timers().set(*this, options.body_timeout);
+        return set_deadline(options.body_timeout);
     case Timing::linger:
-        return reactor_.timers().set(*this, linger_time);
+        return set_deadline(linger_time);
     }
+}
+
+/// A busy connection moves its deadline with each request; the wheel, and with it the neighbours in
+/// its list, is touched only if it would wake us too late.
+void H1Connection::set_deadline(std::chrono::milliseconds delay) {
+    deadline_ = reactor_.now() + delay.count();
+    if (armed() && wakes_at_ <= deadline_) return;
+    wakes_at_ = deadline_;
+    reactor_.timers().set(*this, delay);
 }
 
 std::uint64_t H1Connection::bytes_taken() const noexcept {
@@ -525,6 +536,9 @@ std::uint64_t H1Connection::bytes_taken() const noexcept {
 }
 
 void H1Connection::on_timer() {
+    if (timing_ == Timing::none) return;
+    if (const MonoMillis left = deadline_ - reactor_.now(); left > 0)
+        return set_deadline(std::chrono::milliseconds{left});
     const bool progress = out_.empty() || bytes_taken() != taken_seen_;
     switch (std::exchange(timing_, Timing::none)) {
     case Timing::none:

@@ -121,6 +121,7 @@ class H1Connection final : public net::Owned,
     void fail();
     void unlink();
     void update_io();
+    void set_deadline(std::chrono::milliseconds delay);
     [[nodiscard]] bool wants_input() const noexcept;
     [[nodiscard]] Timing wanted_timing() const noexcept;
     [[nodiscard]] std::uint64_t bytes_taken() const noexcept;
@@ -133,6 +134,8 @@ class H1Connection final : public net::Owned,
     std::string_view rest_;        // during user code: the input behind the request
     std::uint64_t pushed_ = 0;     // bytes of answers so far
     std::uint64_t taken_seen_ = 0; // bytes_taken() when the timer was set
+    MonoMillis deadline_ = 0;      // of `timing_`
+    MonoMillis wakes_at_ = 0;      // what the timer is set for, if it is
     std::size_t discarded_ = 0;    // bytes, in the states discarding and lingering
     std::size_t list_index_ = 0;   // in the server's list
     State state_ = State::idle;

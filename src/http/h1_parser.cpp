@@ -322,6 +322,7 @@ class Sink final : public beast::basic_parser<true> {
             length = length * 10 + digit;
         }
         out_.content_length = length;
+        out_.length_digits = value;
     }
 
     void on_encoding(std::string_view value, error_code& ec) {
@@ -384,11 +385,12 @@ void ParsedHead::rebase(const char* from, const char* to) noexcept {
     move(head.target);
     move(head.path);
     move(head.query);
+    move(length_digits);
     for (std::string_view& value : head.headers) move(value);
 }
 
 void ParsedHead::forget_views() noexcept {
-    head.target = head.path = head.query = {};
+    head.target = head.path = head.query = length_digits = {};
     head.headers.fill({});
     joined.clear();
 }
@@ -445,6 +447,7 @@ HeadParser::Status HeadParser::scan(std::string_view input, std::size_t head_byt
 HeadParser::Status HeadParser::parse(std::string_view input, std::size_t head_bytes_max,
                                      ParsedHead& out) {
     const Status scanned = scan(input, head_bytes_max);
+    if (scanned == Status::fault) out = ParsedHead{};
     if (scanned != Status::complete) return scanned;
     const std::string_view head = input.substr(head_start_, head_end_ - head_start_);
     out = ParsedHead{};

@@ -25,6 +25,7 @@ struct ParsedHead {
     RequestHead head;
     std::size_t bytes = 0; // of the input that belong to the head, empty lines before it included
     std::uint64_t content_length = 0;
+    std::string_view length_digits; // what Content-Length said; empty: it was not there
     bool chunked = false;
     bool keep_alive = false;
     bool expects_continue = false;

@@ -15,6 +15,17 @@ void append_two(std::string& out, int value) {
     out += static_cast<char>('0' + value % 10);
 }
 
+/// Composed aside, since each piece that is appended has its price.
+void append_length(std::string& out, std::size_t bytes) {
+    constexpr std::string_view name = "Content-Length: ";
+    std::array<char, 48> line;
+    std::copy(name.begin(), name.end(), line.begin());
+    char* end = std::to_chars(line.data() + name.size(), line.data() + line.size() - 2, bytes).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    out.append(line.data(), static_cast<std::size_t>(end - line.data()));
+}
+
 } // namespace
 
 std::string_view DateCache::at(WallMillis now) {
@@ -43,6 +54,25 @@ std::string_view DateCache::at(WallMillis now) {
     return text_;
 }
 
+std::string_view AnswerStart::of(const Response& response, WallMillis now) {
+    const std::int64_t second = now / 1000;
+    // A content type is static text: the same place is the same type.
+    if (second == second_ && response.status == status_ &&
+        response.content_type.data() == type_.data() &&
+        response.content_type.size() == type_.size())
+        return text_;
+    second_ = second;
+    status_ = response.status;
+    type_ = response.content_type;
+    text_ = "HTTP/1.1 ";
+    append_number(text_, static_cast<std::uint64_t>(status_));
+    text_.append(" ").append(reason_phrase(status_)).append("\r\nDate: ");
+    text_.append(date_.at(now)).append("\r\n");
+    if (may_have_body(status_) && !type_.empty())
+        text_.append("Content-Type: ").append(type_).append("\r\n");
+    return text_;
+}
+
 bool may_have_body(int status) noexcept {
     return status >= 200 && status != 204 && status != 304;
 }
@@ -52,17 +82,10 @@ void append_head(std::string& out, const ResponseHead& head) {
     const auto line = [&](std::string_view name, std::string_view value) {
         out.append(name).append(value).append("\r\n");
     };
-    out += "HTTP/1.1 ";
-    append_number(out, static_cast<std::uint64_t>(response.status));
-    out += ' ';
-    line(reason_phrase(response.status), {});
-    line("Date: ", head.date);
+    out += head.start;
     if (may_have_body(response.status)) {
-        if (!response.content_type.empty()) line("Content-Type: ", response.content_type);
         if (head.framing == Framing::length) {
-            out += "Content-Length: ";
-            append_number(out, response.content_type.empty() ? 0 : response.body.size());
-            out += "\r\n";
+            append_length(out, response.content_type.empty() ? 0 : response.body.size());
         } else if (head.framing == Framing::chunked) {
             line("Transfer-Encoding: chunked", {});
         }
@@ -76,7 +99,8 @@ void append_head(std::string& out, const ResponseHead& head) {
     // RFC 9110 §15.5.2 demands a challenge; a handler that knows more has set its own.
     if (response.status == 401 && response.headers.find("WWW-Authenticate:") == std::string::npos)
         line("WWW-Authenticate: Bearer realm=\"fanfare\"", {});
-    out.append(response.headers).append("\r\n");
+    if (!response.headers.empty()) out += response.headers;
+    out += "\r\n";
 }
 
 void append_chunk_size(std::string& out, std::size_t bytes) {

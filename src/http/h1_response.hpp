@@ -23,6 +23,21 @@ class DateCache {
     std::string text_;
 };
 
+/// What answers begin with: status line, Date, Content-Type. Composed once for all that have the
+/// same within a second.
+class AnswerStart {
+  public:
+    /// Valid until the next call.
+    [[nodiscard]] std::string_view of(const Response& response, WallMillis now);
+
+  private:
+    DateCache date_;
+    std::int64_t second_ = -1;
+    int status_ = 0;
+    std::string_view type_;
+    std::string text_;
+};
+
 /// How the end of an answer's body is told.
 enum class Framing : std::uint8_t {
     length,      // Content-Length, which HEAD gets too
@@ -33,13 +48,13 @@ enum class Framing : std::uint8_t {
 struct ResponseHead {
     const Response& response;
     Framing framing = Framing::length;
-    std::string_view date{};
+    std::string_view start{};      // of AnswerStart
     std::string_view request_id{}; // empty: none
     bool close = false;
     bool http_1_0 = false; // keep-alive must be said
 };
 
-/// Appends status line and headers with the empty line behind them.
+/// Appends the head with the empty line behind it.
 void append_head(std::string& out, const ResponseHead& head);
 /// True if the answer may have a body by its status (RFC 9110 §6.4.1); then it has a length too.
 [[nodiscard]] bool may_have_body(int status) noexcept;

@@ -24,17 +24,16 @@ void empty_string(std::string& text) {
 
 } // namespace
 
-void Work::forget_views() {
-    request.forget_views();
-    empty_string(head_bytes);
+void Work::forget_body() {
     body = no_body;
     empty_string(collected);
 }
 
 void Work::reset_request() {
-    forget_views();
+    forget_body();
+    head.end_request();
     decoder = BodyDecoder{};
-    match = Router::Match{};
+    routed = false;
     sink.reset();
     empty_string(request_id);
     answer = Answer::none;
@@ -60,7 +59,6 @@ void Server::State::take_back(std::unique_ptr<Work> work) {
     work->reset_request();
     empty_string(work->input);
     work->input_start = 0;
-    work->parser.reset();
     if (spare_work.size() < spare_work_max) spare_work.push_back(std::move(work));
 }
 

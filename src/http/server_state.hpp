@@ -2,7 +2,7 @@
 // What the connections of one server share, all on its reactor.
 
 #include "h1_body.hpp"
-#include "h1_parser.hpp"
+#include "h1_head_reader.hpp"
 #include "h1_response.hpp"
 
 #include <fanfare/base/metrics.hpp>
@@ -10,6 +10,7 @@
 #include <fanfare/http/exchange.hpp>
 #include <fanfare/http/router.hpp>
 #include <fanfare/http/server.hpp>
+#include <fanfare/net/reactor.hpp>
 #include <fanfare/net/slot_map.hpp>
 
 #include <array>
@@ -35,15 +36,15 @@ struct Work {
     // Received, but not read yet: part of a head, of a paused body, or pipelined requests.
     std::string input;
     std::size_t input_start = 0;
-    HeadParser parser;
 
     // The request.
-    ParsedHead request;
-    std::string head_bytes; // what the views of `request` show once the input has gone on
+    HeadReader head;
     BodyDecoder decoder;
     std::string collected;
     std::string_view body = no_body; // in the input, or in `collected`
     Router::Match match;
+    bool matched = false; // `match` is that of `head` …
+    bool routed = false;  // … and this request has come as far as that
     std::unique_ptr<BodySink> sink;
     std::string request_id; // as the client sent it, or generated; may be empty
     net::Handle handle = 0; // of the exchange, once asked for
@@ -56,9 +57,14 @@ struct Work {
 
     [[nodiscard]] bool has_input() const noexcept { return input_bytes() != 0; }
     [[nodiscard]] std::size_t input_bytes() const noexcept { return input.size() - input_start; }
+    [[nodiscard]] const ParsedHead& request() const noexcept { return head.head(); }
+    [[nodiscard]] const Route* route() const noexcept { return routed ? match.route : nullptr; }
+    [[nodiscard]] std::size_t route_index() const noexcept {
+        return routed ? match.route_index : Router::no_route;
+    }
     void reset_request();
-    /// The handler has returned: nothing of head and body is kept but plain values.
-    void forget_views();
+    /// The handler has returned: a large body would be kept for nothing.
+    void forget_body();
 
     // An empty body too has readable bytes behind it.
     static constexpr std::array<char, body_slack> padding{};
@@ -73,6 +79,8 @@ struct Server::State {
     /// Short, and unique in this process's life.
     [[nodiscard]] std::string make_request_id();
     void count_fault(errc error);
+    /// Of this turn.
+    [[nodiscard]] WallMillis wall() noexcept { return wall_of_turn.at(reactor.now_micros()); }
 
     // constant after construction
     net::Reactor& reactor;
@@ -85,7 +93,8 @@ struct Server::State {
     bool draining = false;
     std::vector<H1Connection*> connections;
     std::vector<std::unique_ptr<Work>> spare_work;
-    DateCache date;
+    AnswerStart start;
+    WallOfTurn wall_of_turn{reactor.clock()};
     std::string scratch; // where answers are composed
     std::uint64_t ids_made = 0;
     Gauge& open;

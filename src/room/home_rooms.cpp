@@ -31,7 +31,7 @@ void answer(const PublishReply& reply, const PublishResult& result) {
 
 HomeRooms::HomeRooms(Rooms& rooms, unsigned reactors)
     : rooms_(rooms), rooms_max_(std::max<std::size_t>(1, rooms.options().rooms_max / reactors)),
-      reactors_(reactors),
+      reactors_(reactors), wall_(rooms.reactor().clock()),
       published_(rooms.reactor().metrics().counter("messages_published_total",
                                                    "Messages numbered or sent on by rooms.")),
       published_bytes_(rooms.reactor().metrics().counter("published_bytes_total",
@@ -45,8 +45,8 @@ HomeRooms::~HomeRooms() = default;
 Room* HomeRooms::find(std::string_view text, std::uint64_t hash) {
     const auto at = table_.find(RoomKey{text, hash});
     if (at == table_.end()) return nullptr;
-    refresh(*at->second);
-    return at->second.get();
+    refresh(*at->room);
+    return at->room.get();
 }
 
 void HomeRooms::refresh(Room& room) {
@@ -58,12 +58,10 @@ Room* HomeRooms::find_or_create(std::string_view text, std::uint64_t hash,
                                 const RoomNameRef& name) {
     if (Room* const room = find(text, hash)) return room;
     if (table_.size() >= rooms_max_ && !make_place()) return nullptr;
-    RoomNameRef owned = name ? name : RoomName::make(text, hash);
-    const RoomKey key{owned->text(), hash};
-    auto fresh =
-        std::make_unique<Room>(*this, std::move(owned), rooms_.rule(text), rules_generation_);
+    auto fresh = std::make_unique<Room>(*this, name ? name : RoomName::make(text, hash),
+                                        rooms_.rule(text), rules_generation_);
     Room* const room = fresh.get();
-    table_.emplace(key, std::move(fresh));
+    table_.insert(Entry{hash, std::move(fresh)});
     rooms_gauge_.set(static_cast<std::int64_t>(table_.size()));
     became_idle(*room);
     room->schedule();
@@ -79,10 +77,7 @@ bool HomeRooms::make_place() {
 
 void HomeRooms::forget(Room& room) {
     became_busy(room); // takes it off the idle list
-    const auto at = table_.find(RoomKey{room.name().text(), room.name().hash()});
-    // The key's text belongs to the room: keep the room until the entry is gone.
-    const std::unique_ptr<Room> doomed = std::move(at->second);
-    table_.erase(at);
+    table_.erase(table_.find(RoomKey{room.name().text(), room.name().hash()}));
     rooms_gauge_.set(static_cast<std::int64_t>(table_.size()));
 }
 
@@ -128,7 +123,7 @@ void HomeRooms::commit(const DraftRef& message, const PublishReply& reply) {
         room->distribute(message);
         return;
     }
-    message->number({}, reactor().clock());
+    number(*message, {});
     answer(reply, result);
     const Rule* const rule = rooms_.rule(message->room());
     if (rule == nullptr || !rule->patterns) return;
@@ -192,16 +187,17 @@ std::vector<RoomInfo> HomeRooms::list(std::string_view prefix, std::string_view 
                                       std::size_t limit) const {
     std::vector<RoomInfo> found;
     const auto by_name = [](const RoomInfo& a, const RoomInfo& b) { return a.room < b.room; };
-    for (const auto& [key, room] : table_) {
-        if (room->subscribers() == 0 || !key.text.starts_with(prefix) || key.text <= after)
-            continue;
+    for (const Entry& entry : table_) {
+        const Room& room = *entry.room;
+        const std::string_view name = room.name().text();
+        if (room.subscribers() == 0 || !name.starts_with(prefix) || name <= after) continue;
         // A heap of the `limit` smallest names: the table is walked once, whatever the page.
         if (found.size() == limit) {
-            if (limit == 0 || key.text >= found.front().room) continue;
+            if (limit == 0 || name >= found.front().room) continue;
             std::pop_heap(found.begin(), found.end(), by_name);
             found.pop_back();
         }
-        found.push_back({std::string{key.text}, room->subscribers(), room->newest()});
+        found.push_back({std::string{name}, room.subscribers(), room.newest()});
         std::push_heap(found.begin(), found.end(), by_name);
     }
     std::sort_heap(found.begin(), found.end(), by_name);

@@ -4,9 +4,10 @@
 #include "room.hpp"
 #include "room_name.hpp"
 
+#include <fanfare/net/reactor.hpp>
 #include <fanfare/room/rooms.hpp>
 
-#include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
 
 #include <map>
 #include <memory>
@@ -51,6 +52,12 @@ class HomeRooms {
 
     void rules_changed() noexcept { ++rules_generation_; }
 
+    /// Gives a message its number and the time of this turn.
+    void number(Message& message, const Position& position) noexcept {
+        const MonoMicros now = reactor().now_micros();
+        message.number(position, wall_.at(now), now);
+    }
+
     // for Room
     void became_idle(Room& room) noexcept;
     void became_busy(Room& room) noexcept;
@@ -68,7 +75,30 @@ class HomeRooms {
     std::size_t rooms_max_;
     unsigned reactors_;
     std::uint32_t rules_generation_ = 1;
-    boost::unordered_flat_map<RoomKey, std::unique_ptr<Room>, RoomKeyHash> table_;
+    WallOfTurn wall_;
+    /// The hash stands beside the room, so that neither growing nor a miss touches rooms; the name
+    /// is the room's own.
+    struct Entry {
+        std::uint64_t hash;
+        std::unique_ptr<Room> room;
+    };
+    struct EntryHash {
+        using is_transparent = void;
+        using is_avalanching = void; // the hash is good in all its bits
+        std::size_t operator()(const Entry& entry) const noexcept { return entry.hash; }
+        std::size_t operator()(const RoomKey& key) const noexcept { return key.hash; }
+    };
+    struct EntryEqual {
+        using is_transparent = void;
+        bool operator()(const Entry& a, const Entry& b) const noexcept { return a.room == b.room; }
+        bool operator()(const RoomKey& key, const Entry& entry) const noexcept {
+            return key.hash == entry.hash && key.text == entry.room->name().text();
+        }
+        bool operator()(const Entry& entry, const RoomKey& key) const noexcept {
+            return (*this)(key, entry);
+        }
+    };
+    boost::unordered_flat_set<Entry, EntryHash, EntryEqual> table_;
     Room* idle_first_ = nullptr;
     Room* idle_last_ = nullptr;
     std::map<std::string, ReactorSet, std::less<>> patterns_;

@@ -33,38 +33,43 @@ struct Announce {
 } // namespace
 
 Room::Room(HomeRooms& rooms, RoomNameRef name, const Rule* rule, std::uint32_t rules_generation)
-    : rooms_(rooms), name_(std::move(name)), rule_(rule), epoch_(Epoch::fresh()),
-      last_left_(rooms.reactor().now()), rules_generation_(rules_generation) {}
+    : rules_generation_(rules_generation), rooms_(rooms), name_(std::move(name)), rule_(rule),
+      epoch_(Epoch::fresh()), last_use_(rooms.reactor().now()) {}
 
 Room::~Room() = default;
+
+void Room::shed_audience() noexcept {
+    if (!audience_ || audience_->subscribers != 0) return;
+    if (audience_->presence && !audience_->presence->empty()) return;
+    audience_.reset();
+}
 
 void Room::follow(const Rule* rule, std::uint32_t generation) {
     rules_generation_ = generation;
     rule_ = rule;
     // Without a rule it lives out its time, unreachable, with the history it has.
     if (rule_ != nullptr) history_.trim(rule_->history.size);
-    if (rule_ != nullptr && !rule_->presence) presence_.reset();
+    if (rule_ != nullptr && !rule_->presence && audience_) audience_->presence.reset();
+    shed_audience();
     schedule();
 }
 
 void Room::append(Message& message) {
-    const Clock& clock = rooms_.reactor().clock();
-    if (message.ephemeral()) {
-        message.number({}, clock);
-        return;
-    }
-    message.number({epoch_, ++offset_}, clock);
-    last_publish_ = rooms_.reactor().now();
+    if (message.ephemeral()) return rooms_.number(message, {});
+    rooms_.number(message, {epoch_, ++offset_});
+    last_use_ = rooms_.reactor().now();
     // Without a rule nothing is kept, what was kept neither: history has no holes.
     history_.add(MessageRef{&message}, rule_ != nullptr ? rule_->history.size : 0);
-    if (subscribers_ == 0) rooms_.became_idle(*this); // moves it to the young end
+    if (subscribers() == 0) rooms_.became_idle(*this); // moves it to the young end
     // Behind older messages this one's age brings nothing sooner than what the timer is set for.
     if (!armed() || history_.size() == 1) schedule();
 }
 
 void Room::encode(Message& message) {
+    if (!audience_) return;
+    const std::vector<Interest>& interests = audience_->interests;
     for (std::size_t form = 0; form < form_count; ++form) {
-        const bool wanted = std::any_of(interests_.begin(), interests_.end(),
+        const bool wanted = std::any_of(interests.begin(), interests.end(),
                                         [&](const Interest& i) { return i.forms[form] != 0; });
         if (!wanted) continue;
         Encoders& encoders = rooms_.rooms().encoders();
@@ -81,17 +86,20 @@ void Room::encode(Message& message) {
 }
 
 void Room::distribute(const DraftRef& message) {
+    if (!audience_ && (rule_ == nullptr || !rule_->patterns)) return;
     encode(*message);
     ReactorSet with_pattern;
     if (rule_ != nullptr && rule_->patterns) with_pattern = rooms_.pattern_reactors(name_->text());
     const auto& all = rooms_.rooms().all();
     const auto batch_ms =
         static_cast<std::uint16_t>(rule_ != nullptr ? rule_->batch.count() : 0); // at most 1 s
-    for (const Interest& interest : interests_) {
-        Rooms& target = *all[interest.reactor];
-        target.reactor().post(Deliver{&target.local(), message, interest.local_room,
-                                      with_pattern.test(interest.reactor), batch_ms});
-        with_pattern.reset(interest.reactor);
+    if (audience_) {
+        for (const Interest& interest : audience_->interests) {
+            Rooms& target = *all[interest.reactor];
+            target.reactor().post(Deliver{&target.local(), message, interest.local_room,
+                                          with_pattern.test(interest.reactor), batch_ms});
+            with_pattern.reset(interest.reactor);
+        }
     }
     if (with_pattern.none()) return;
     for (std::size_t reactor = 0; reactor < all.size(); ++reactor)
@@ -100,29 +108,31 @@ void Room::distribute(const DraftRef& message) {
 }
 
 Interest& Room::interest_of(unsigned reactor, net::Handle local_room) {
-    for (Interest& interest : interests_)
+    for (Interest& interest : audience_->interests)
         if (interest.reactor == reactor) {
             // The reactor may have dropped the room and taken it up again since.
             interest.local_room = local_room;
             return interest;
         }
-    Interest& fresh = interests_.emplace_back();
+    Interest& fresh = audience_->interests.emplace_back();
     fresh.reactor = static_cast<std::uint16_t>(reactor);
     fresh.local_room = local_room;
     return fresh;
 }
 
 JoinResult Room::join(unsigned reactor, net::Handle local_room, const JoinWish& wish) {
+    if (!audience_) audience_ = std::make_unique<Audience>();
     Interest& interest = interest_of(reactor, local_room);
     ++interest.subscribers;
     ++interest.forms[static_cast<std::size_t>(wish.form)];
-    if (subscribers_++ == 0) rooms_.became_busy(*this);
+    if (audience_->subscribers++ == 0) rooms_.became_busy(*this);
 
     if (rule_ != nullptr && rule_->presence) {
-        if (!presence_) presence_ = std::make_unique<Presence>();
+        std::unique_ptr<Presence>& presence = audience_->presence;
+        if (!presence) presence = std::make_unique<Presence>();
         if (wish.user.empty())
-            presence_->enter_anonymous();
-        else if (presence_->enter(wish.user, wish.info))
+            presence->enter_anonymous();
+        else if (presence->enter(wish.user, wish.info))
             announce(wish.user, true);
     }
 
@@ -142,40 +152,45 @@ JoinResult Room::join(unsigned reactor, net::Handle local_room, const JoinWish& 
 }
 
 void Room::leave(unsigned reactor, Form form, std::string_view user) {
-    const auto at = std::find_if(interests_.begin(), interests_.end(),
+    if (!audience_) return;
+    std::vector<Interest>& interests = audience_->interests;
+    const auto at = std::find_if(interests.begin(), interests.end(),
                                  [&](const Interest& i) { return i.reactor == reactor; });
-    if (at == interests_.end()) return;
+    if (at == interests.end()) return;
     --at->forms[static_cast<std::size_t>(form)];
-    if (--at->subscribers == 0) interests_.erase(at);
-    --subscribers_;
+    if (--at->subscribers == 0) interests.erase(at);
+    --audience_->subscribers;
     const MonoMillis now = rooms_.reactor().now();
-    if (presence_) {
+    if (Presence* const presence = presence_of_users()) {
         if (user.empty())
-            presence_->leave_anonymous();
+            presence->leave_anonymous();
         else
-            presence_->leave(user, now, rooms_.rooms().options().presence_linger);
+            presence->leave(user, now, rooms_.rooms().options().presence_linger);
     }
-    if (subscribers_ == 0) {
-        interests_.shrink_to_fit();
-        last_left_ = now;
+    if (audience_->subscribers == 0) {
+        interests.shrink_to_fit();
+        if (offset_ == 0) last_use_ = now;
         rooms_.became_idle(*this);
+        shed_audience();
     }
     schedule();
 }
 
 void Room::identify(std::string_view user, std::string_view info) {
-    if (!presence_) return;
-    presence_->leave_anonymous();
-    if (presence_->enter(user, info)) announce(user, true);
+    Presence* const presence = presence_of_users();
+    if (presence == nullptr) return;
+    presence->leave_anonymous();
+    if (presence->enter(user, info)) announce(user, true);
 }
 
 void Room::announce(std::string_view user, bool joined) {
     // Above the bound a join would cost one push per member and tell nobody anything.
-    if (presence_->members().size() > rooms_.rooms().options().presence_members_max) return;
-    if (interests_.empty()) return;
+    if (audience_->presence->members().size() > rooms_.rooms().options().presence_members_max)
+        return;
+    if (audience_->interests.empty()) return;
     const auto note = std::make_shared<const PresenceNote>(
         PresenceNote{std::string{name_->text()}, std::string{user}, joined});
-    for (const Interest& interest : interests_) {
+    for (const Interest& interest : audience_->interests) {
         Rooms& target = *rooms_.rooms().all()[interest.reactor];
         target.reactor().post(Announce{&target.local(), note, interest.local_room});
     }
@@ -246,9 +261,10 @@ HistoryResult Room::history(const HistoryQuery& query) {
 
 PresenceResult Room::presence() const {
     PresenceResult result;
-    if (!presence_) return result;
-    result.total = presence_->total();
-    for (const auto& [user, member] : presence_->members()) {
+    const Presence* const presence = presence_of_users();
+    if (presence == nullptr) return result;
+    result.total = presence->total();
+    for (const auto& [user, member] : presence->members()) {
         if (result.members.size() == rooms_.rooms().options().presence_members_max) break;
         result.members.push_back({user, member.sessions, member.info});
     }
@@ -259,14 +275,15 @@ void Room::expire() {
     const MonoMillis now = rooms_.reactor().now();
     if (rule_ != nullptr && rule_->history.ttl.count() != 0)
         history_.expire(now, rule_->history.ttl);
-    if (presence_)
-        for (const std::string& user : presence_->expire(now)) announce(user, false);
+    if (Presence* const presence = presence_of_users()) {
+        for (const std::string& user : presence->expire(now)) announce(user, false);
+        shed_audience();
+    }
 }
 
 MonoMillis Room::idle_until() const noexcept {
     const std::chrono::milliseconds ttl = rooms_.rooms().options().position_ttl;
-    if (last_publish_ == 0) return last_left_ + std::min(ttl, unpublished_ttl).count();
-    return last_publish_ + ttl.count();
+    return last_use_ + (offset_ == 0 ? std::min(ttl, unpublished_ttl) : ttl).count();
 }
 
 void Room::schedule() {
@@ -275,8 +292,8 @@ void Room::schedule() {
     const auto consider = [&](MonoMillis at) { due = due ? std::min(*due, at) : at; };
     if (!history_.empty() && rule_ != nullptr && rule_->history.ttl.count() != 0)
         consider(history_.oldest()->born() + rule_->history.ttl.count());
-    if (presence_)
-        if (const auto next = presence_->next_expiry()) consider(*next);
+    if (const Presence* const presence = presence_of_users())
+        if (const auto next = presence->next_expiry()) consider(*next);
     // Messages and members keep the room: with them there, its end is not what happens next.
     if (is_empty()) consider(idle_until());
     if (due)
@@ -288,8 +305,9 @@ void Room::schedule() {
 
 bool Room::is_empty() const noexcept {
     // Messages that no rule governs any more have no age: they do not keep the room.
-    return subscribers_ == 0 && (history_.empty() || rule_ == nullptr) &&
-           (!presence_ || presence_->empty());
+    const Presence* const presence = presence_of_users();
+    return subscribers() == 0 && (history_.empty() || rule_ == nullptr) &&
+           (presence == nullptr || presence->empty());
 }
 
 void Room::on_timer() {

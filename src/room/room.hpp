@@ -30,6 +30,13 @@ struct Interest {
     std::array<std::uint32_t, form_count> forms{};
 };
 
+/// What a room has beyond its numbering and history while somebody is in it.
+struct Audience {
+    std::vector<Interest> interests;
+    std::unique_ptr<Presence> presence; // where the rule says so
+    std::uint64_t subscribers = 0;
+};
+
 class Room final : public net::TimerWheel::Timer {
   public:
     Room(HomeRooms& rooms, RoomNameRef name, const Rule* rule, std::uint32_t rules_generation);
@@ -37,7 +44,9 @@ class Room final : public net::TimerWheel::Timer {
 
     [[nodiscard]] const RoomName& name() const noexcept { return *name_; }
     [[nodiscard]] Position newest() const noexcept { return {epoch_, offset_}; }
-    [[nodiscard]] std::uint64_t subscribers() const noexcept { return subscribers_; }
+    [[nodiscard]] std::uint64_t subscribers() const noexcept {
+        return audience_ ? audience_->subscribers : 0;
+    }
     [[nodiscard]] const Rule* rule() const noexcept { return rule_; }
 
     /// Numbers and keeps it. Ephemeral messages get no offset and are not kept.
@@ -68,24 +77,30 @@ class Room final : public net::TimerWheel::Timer {
     /// Nothing but its position is left.
     [[nodiscard]] bool is_empty() const noexcept;
     void announce(std::string_view user, bool joined);
+    [[nodiscard]] Presence* presence_of_users() const noexcept {
+        return audience_ ? audience_->presence.get() : nullptr;
+    }
+    /// Gives back what an empty room does not need.
+    void shed_audience() noexcept;
     [[nodiscard]] Interest& interest_of(unsigned reactor, net::Handle local_room);
     void encode(Message& message);
 
+    std::uint32_t rules_generation_; // first: it fits behind the base's members
     HomeRooms& rooms_;
     RoomNameRef name_;
     const Rule* rule_;
     Epoch epoch_;
     std::uint64_t offset_ = 0;
-    MonoMillis last_publish_ = 0; // 0: never
-    MonoMillis last_left_;        // when the last subscriber left, or it was created
+    // The last publish; before the first one: when the last subscriber left, or it was created.
+    MonoMillis last_use_;
     History history_;
-    std::vector<Interest> interests_;
-    std::unique_ptr<Presence> presence_;
-    std::uint64_t subscribers_ = 0;
-    std::uint32_t rules_generation_;
+    std::unique_ptr<Audience> audience_; // null: nobody is here, nor lingers
     // the list of rooms without subscribers, oldest first
     Room* idle_next_ = nullptr;
     Room* idle_previous_ = nullptr;
 };
+// A million quiet rooms is what a gateway may have: with the allocator's own this is a block of
+// 128.
+static_assert(sizeof(Room) <= 120);
 
 } // namespace fanfare::room

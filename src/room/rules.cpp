@@ -12,6 +12,7 @@ bool glob_match(std::string_view pattern, std::string_view text) noexcept {
     while (t < text.size()) {
         if (p < pattern.size() && pattern[p] == '*') {
             star = p++;
+            if (p == pattern.size()) return true; // takes whatever is left
             star_text = t;
         } else if (p < pattern.size() && pattern[p] == text[t]) {
             ++p;

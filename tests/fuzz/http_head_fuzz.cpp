@@ -4,7 +4,7 @@
 // The first byte of the input chooses how the rest is split.
 
 #include "h1_body.hpp"
-#include "h1_parser.hpp"
+#include "h1_head_reader.hpp"
 
 #include <fanfare/http/message.hpp>
 
@@ -78,6 +78,24 @@ void check_accepted(const Outcome& whole, std::string_view input) {
     static_cast<void>(bearer_token(parsed.head));
 }
 
+/// A reader that knows the head of `before` makes of `input` what a parser makes of it.
+void check_memory(std::string_view before, std::string_view input, const Outcome& whole) {
+    HeadReader reader;
+    static_cast<void>(reader.read(before, head_bytes_max));
+    reader.end_request();
+    require(reader.read(input, head_bytes_max) == whole.status);
+    if (whole.status == HeadParser::Status::fault) require(reader.fault() == whole.fault);
+    if (whole.status != HeadParser::Status::complete) return;
+    const ParsedHead& read = reader.head();
+    require(read.bytes == whole.parsed.bytes);
+    require(read.content_length == whole.parsed.content_length);
+    require(read.chunked == whole.parsed.chunked);
+    require(read.keep_alive == whole.parsed.keep_alive);
+    require(read.head.target == whole.parsed.head.target);
+    require(read.head.path == whole.parsed.head.path);
+    require(read.head.headers == whole.parsed.head.headers);
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -102,6 +120,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         require(whole.parsed.head.path == split.parsed.head.path);
         require(whole.parsed.keep_alive == split.parsed.keep_alive);
         check_accepted(whole, input);
+        check_memory(input, input, whole);
+        // The request behind it: a mutation of the same bytes, often.
+        const std::string_view behind = input.substr(whole.parsed.bytes);
+        Outcome next;
+        parse(behind, behind.size() + 1, next);
+        if (!behind.empty()) check_memory(input, behind, next);
         const BodyDecoder decoder = whole.parsed.chunked
                                         ? BodyDecoder::of_chunks()
                                         : BodyDecoder::of_length(whole.parsed.content_length);

@@ -20,5 +20,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const bool too_deep = fault && std::string_view{fault.what} == "nested too deeply";
     if (!too_deep && static_cast<bool>(fault) == fanfare::test::simdjson_accepts(text))
         std::abort();
+    if (!fault && !fanfare::test::members_agree(text)) std::abort();
     return 0;
 }

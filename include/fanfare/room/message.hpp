@@ -8,11 +8,11 @@
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -81,13 +81,15 @@ class Message {
     // Before it is shared. First on the reactor that takes the publish:
     void set_received(MonoMicros now) noexcept { born_ = now; }
     // and then on the room's home reactor:
-    void number(const Position& position, const Clock& clock) noexcept {
+    /// `time` and `now`: the moment, on the wall and monotonic clocks.
+    void number(const Position& position, WallMillis time, MonoMicros now) noexcept {
         position_ = position;
-        time_ = clock.wall();
-        const MonoMicros received = std::exchange(born_, clock.mono_micros());
-        const MonoMicros transit = std::max<MonoMicros>(born_ - received, 0);
-        transit_ = received != 0 && transit < unknown_transit ? static_cast<std::uint32_t>(transit)
-                                                              : unknown_transit;
+        time_ = time;
+        const MonoMicros received = std::exchange(born_, now);
+        const MonoMicros transit = now - received;
+        transit_ = received != 0 && transit < transit_max && transit > -transit_max
+                       ? static_cast<std::int32_t>(transit)
+                       : unknown_transit;
     }
     void set_encoded(Form form, SharedBytesRef bytes) noexcept {
         encoded_[static_cast<std::size_t>(form)] = std::move(bytes);
@@ -114,8 +116,10 @@ class Message {
     std::uint64_t room_hash_ = 0;
     net::Handle origin_ = 0;
     std::array<SharedBytesRef, form_count> encoded_;
-    static constexpr std::uint32_t unknown_transit = ~std::uint32_t{0};
-    std::uint32_t transit_ = unknown_transit; // µs from received to numbered: fits a gap
+    // µs from received to numbered; below zero where this reactor's turn is older than the other's.
+    std::int32_t transit_ = unknown_transit;
+    static constexpr std::int32_t unknown_transit = std::numeric_limits<std::int32_t>::min();
+    static constexpr MonoMicros transit_max = std::numeric_limits<std::int32_t>::max();
     std::uint16_t from_size_ = 0;
     std::uint16_t id_size_ = 0;
     std::uint16_t origin_reactor_ = 0;

@@ -16,21 +16,21 @@ namespace {
 struct Parse {
     explicit Parse(std::string text, std::size_t rooms_max = 3)
         : size(text.size()), padded(text + std::string(64, ']')),
-          result(parser.parse(std::string_view{padded}.substr(0, size), rooms_max)) {}
+          error(parser.parse(std::string_view{padded}.substr(0, size), rooms_max, parsed)) {}
 
-    [[nodiscard]] bool good() const { return std::holds_alternative<PublishBody>(result); }
-    [[nodiscard]] const PublishBody& body() const { return std::get<PublishBody>(result); }
+    [[nodiscard]] bool good() const { return !error; }
+    [[nodiscard]] const PublishBody& body() const { return parsed; }
     /// "code field: message".
     [[nodiscard]] std::string fault() const {
         if (good()) return "none";
-        const Error& error = std::get<Error>(result);
         return std::string{code_name(error.code)} + " " + error.field + ": " + error.message;
     }
 
     std::size_t size;
     std::string padded;
     PublishParser parser;
-    std::variant<Error, PublishBody> result;
+    PublishBody parsed;
+    Error error;
 };
 
 std::string with_data(const std::string& data) {
@@ -169,18 +169,50 @@ TEST_CASE("publish body: members that are not known may come twice", "[api]") {
     CHECK(Parse{R"({"x":1,"room":"a","x":[2],"data":1,"x":"3"})"}.fault() == "none");
 }
 
+TEST_CASE("publish body: escapes are read, in names too", "[api][rfc8259-7]") {
+    const Parse parse{
+        R"({"\u0072oom":"\u0061\"\\\/\ud83d\ude00","d\u0061ta":"\u0061",)"
+        R"("id":"\u00e9\u20AC","\u0065\u0070\u0068\u0065\u006d\u0065\u0072\u0061\u006c":true,)"
+        R"("event":"e\/", "r\u006f\u006f\u006f\u006fm":1})"};
+    REQUIRE(parse.fault() == "none");
+    CHECK(parse.body().rooms == Rooms{"a\"\\/\U0001F600"});
+    CHECK(parse.body().data == R"("\u0061")");
+    CHECK(parse.body().id == "é€");
+    CHECK(parse.body().event == "e/");
+    CHECK(parse.body().ephemeral);
+    const Parse rooms{R"({"rooms":[ "a\"]" ,"\\","\u0062" ],"data":[]})"};
+    REQUIRE(rooms.fault() == "none");
+    CHECK(rooms.body().rooms == Rooms{"a\"]", "\\", "b"});
+}
+
+TEST_CASE("publish body: members of what is inside are not its own", "[api]") {
+    CHECK(Parse{R"({"x":{"room":"a"},"y":[{"data":1}]})"}.fault() ==
+          "bad_request room: `room` is missing");
+    const Parse parse{R"({"x":[[{"room":1}],{}],"room":"a","y":{"data":{}},"data":{"data":[1]}})"};
+    REQUIRE(parse.fault() == "none");
+    CHECK(parse.body().data == R"({"data":[1]})");
+}
+
 TEST_CASE("publish body: a parser is used again and again", "[api]") {
     PublishParser parser;
+    PublishBody body;
     for (int i = 0; i < 100; ++i) {
         std::string text = R"({"rooms":["r)" + std::to_string(i) + R"(","x"],"data":)" +
                            std::string(static_cast<std::size_t>(i) * 10 + 1, '7') + "}";
         const std::size_t size = text.size();
         text.append(64, ' ');
-        const auto result = parser.parse(std::string_view{text}.substr(0, size), 2);
-        REQUIRE(std::holds_alternative<PublishBody>(result));
-        CHECK(std::get<PublishBody>(result).rooms[0] == "r" + std::to_string(i));
-        CHECK(std::get<PublishBody>(result).data.size() == static_cast<std::size_t>(i) * 10 + 1);
-        CHECK(std::holds_alternative<Error>(parser.parse(std::string_view{text}.substr(0, 5), 2)));
+        REQUIRE_FALSE(parser.parse(std::string_view{text}.substr(0, size), 2, body));
+        CHECK(body.rooms[0] == "r" + std::to_string(i));
+        CHECK(body.data.size() == static_cast<std::size_t>(i) * 10 + 1);
+        CHECK(body.many);
+        CHECK(body.event.empty());
+        CHECK_FALSE(body.ephemeral);
+        CHECK(parser.parse(std::string_view{text}.substr(0, 5), 2, body));
+        // Nothing of it is left in the next one.
+        REQUIRE_FALSE(parser.parse(R"({"room":"a","data":1,"event":"e","id":"i","ephemeral":true})",
+                                   2, body));
+        CHECK_FALSE(body.many);
+        CHECK(body.rooms == Rooms{"a"});
     }
 }
 
@@ -244,8 +276,11 @@ TEST_CASE("publish batch: an item is parsed where it stands", "[api]") {
     const auto split = parser.split(std::string_view{text}.substr(0, size), 10);
     const auto& items = std::get<std::vector<std::string_view>>(split);
     REQUIRE(items.size() == 4);
-    CHECK(std::get<PublishBody>(parser.parse(items[0], 1)).data == "1");
-    CHECK(std::get<PublishBody>(parser.parse(items[1], 1)).data == R"("x")");
-    CHECK(std::get<Error>(parser.parse(items[2], 1)).field == "data");
-    CHECK(std::get<Error>(parser.parse(items[3], 1)).message == "the body must be a JSON object");
+    PublishBody body;
+    REQUIRE_FALSE(parser.parse(items[0], 1, body));
+    CHECK(body.data == "1");
+    REQUIRE_FALSE(parser.parse(items[1], 1, body));
+    CHECK(body.data == R"("x")");
+    CHECK(parser.parse(items[2], 1, body).field == "data");
+    CHECK(parser.parse(items[3], 1, body).message == "the body must be a JSON object");
 }

@@ -84,6 +84,13 @@ TEST_CASE("bytes: constant-time comparison compares", "[bytes]") {
     CHECK_FALSE(equal_constant_time("Secret", "secret"));
     CHECK_FALSE(equal_constant_time("secret", "secret!"));
     CHECK_FALSE(equal_constant_time("", "x"));
+    const std::string text(21, 'k'); // words of eight, and a rest
+    CHECK(equal_constant_time(text, std::string(21, 'k')));
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        std::string other = text;
+        other[i] = static_cast<char>(other[i] ^ 0x80);
+        CHECK_FALSE(equal_constant_time(text, other));
+    }
     CHECK_FALSE(equal_constant_time(std::string_view{"a\0b", 3}, std::string_view{"a\0c", 3}));
 }
 

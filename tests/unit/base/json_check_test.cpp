@@ -254,12 +254,56 @@ TEST_CASE("json_check: each kind of bracket is remembered at each depth", "[json
     }
 }
 
+TEST_CASE("json_check: tells the members of the outermost object", "[json_check]") {
+    struct Case {
+        std::string_view text;
+        std::vector<test::Members::Member> members;
+    };
+    const Case cases[] = {
+        {" { } ", {}},
+        {"1", {}},
+        {R"([{"a":1}])", {}},
+        {R"({"a":1})", {{"a", "1", ""}}},
+        {" {\"a\"\n:\t1.50e9 , \"b\" :null\n} ", {{"a", "1.50e9", ""}, {"b", "null", ""}}},
+        {R"({"a":{"b":[{"c":2}]}, "a":[ ] ,"":{}})",
+         {{"a", R"({"b":[{"c":2}]})", ""}, {"a", "[ ]", ""}, {"", "{}", ""}}},
+        {R"({"\u0061":"x\n","b":""})", {{"a", R"("x\n")", "x\n"}, {"b", R"("")", ""}}},
+    };
+    for (const Case& c : cases) {
+        CAPTURE(c.text);
+        test::Members told;
+        CHECK_FALSE(check_json(c.text, told));
+        CHECK(told.list == c.members);
+        CHECK(test::members_agree(c.text));
+    }
+    test::Members told;
+    CHECK(check_json(R"({"a":1,"b":)", told).at == 11); // the fault is the same
+}
+
+TEST_CASE("json_check: what strings say", "[json_check][rfc8259-7]") {
+    const auto said = [](std::string_view inside) {
+        std::string out = "-";
+        append_unescaped(out, inside);
+        return out;
+    };
+    CHECK(said("") == "-");
+    CHECK(said("plain é") == "-plain é");
+    CHECK(said(R"(\"\\\/\b\f\n\r\t)") == "-\"\\/\b\f\n\r\t");
+    CHECK(said(R"(a\u0000b)") == std::string("-a\0b", 4));
+    CHECK(said(R"(\u007f\u0080\u07FF\u0800\uffff)") == "-\x7f\u0080\u07ff\u0800\uffff");
+    CHECK(said(R"(\ud800\udc00x\uDBFF\uDFFF)") == "-\U00010000x\U0010ffff");
+}
+
 TEST_CASE("json_check: agrees with simdjson on damaged documents", "[json_check]") {
     const auto agree = [](const std::string& text) {
         const JsonFault fault = check_json(text);
         if (fault.at > text.size() || static_cast<bool>(fault) == test::simdjson_accepts(text)) {
             CAPTURE(text, fault.at);
             FAIL((fault ? fault.what : "accepted"));
+        }
+        if (!fault && !test::members_agree(text)) {
+            CAPTURE(text);
+            FAIL("other members");
         }
     };
     for (const std::string& document : documents) {

@@ -10,8 +10,8 @@ TEST_CASE("json_scan: finds the first special byte, whatever surrounds it", "[js
     for (int byte = 0; byte < 256; ++byte) {
         const bool special = byte < 0x20 || byte == '"' || byte == '\\';
         for (const char around : {' ', '!', '#', '[', ']', '\x7f', '\x80', '\xff'})
-            for (std::size_t at = 0; at < 18; ++at) {
-                std::string text(18, around);
+            for (std::size_t at = 0; at < 42; ++at) {
+                std::string text(42, around);
                 text[at] = static_cast<char>(byte);
                 std::uint64_t seen = 0;
                 const char* const end = text.data() + text.size();
@@ -28,7 +28,7 @@ TEST_CASE("json_scan: finds the first special byte, whatever surrounds it", "[js
 }
 
 TEST_CASE("json_scan: pure ASCII is seen as such", "[json_scan]") {
-    for (std::size_t size = 0; size < 30; ++size) {
+    for (std::size_t size = 0; size < 50; ++size) {
         const std::string text(size, '\x7f');
         std::uint64_t seen = 0;
         CHECK(find_json_special(text.data(), text.data() + size, seen) == text.data() + size);

@@ -29,6 +29,25 @@ TEST_CASE("h1: a request is answered and the connection stays", "[http]") {
     CHECK(world.metrics.sum("http_requests_total") == 2);
 }
 
+TEST_CASE("h1: a head that comes again is answered as before", "[http]") {
+    World world;
+    Client client{world};
+    for (const char* const body : {"a", "bb", "", "cccccccccccc"}) {
+        const std::string length = "Content-Length: " + std::to_string(std::string{body}.size());
+        CHECK(body_of(client.send(request("POST /echo", length + "\r\n", body))) == body);
+    }
+    // In pieces too, when the head has to be kept while its body comes.
+    const std::string last = request("POST /echo", "Content-Length: 3\r\n", "xyz");
+    for (std::size_t cut = 1; cut < last.size(); ++cut) {
+        std::string answer = client.send(std::string_view{last}.substr(0, cut));
+        answer += client.send(std::string_view{last}.substr(cut));
+        CHECK(body_of(answer) == "xyz");
+    }
+    for (int i = 0; i < 3; ++i) CHECK(status_of(client.send(request("GET /nothing"))) == 404);
+    for (int i = 0; i < 3; ++i) CHECK(body_of(client.send(request("GET /room/b"))) == "b");
+    CHECK(world.events.back() == "echo h");
+}
+
 TEST_CASE("h1: any split of the bytes gives the same answers", "[http]") {
     const std::string input =
         request("GET /hello") + request("POST /echo", "Content-Length: 4\r\n", "abcd") + "\r\n" +
@@ -305,6 +324,24 @@ TEST_CASE("h1: the gate is asked first, and sheds", "[http]") {
         CHECK(status_of(client.send("GET /nothing HTTP/1.1\r\nHost: evil\r\n\r\n")) == 403);
         CHECK(status_of(client.send(request("GET /hello"))) == 200);
     }
+    SECTION("a head that it refused is routed when it comes again") {
+        bool open = false;
+        world.router.set_gate([&](Exchange& x) {
+            if (open || x.head().path != "/hello") return false;
+            x.respond(problem(Code::forbidden, "not now"));
+            return true;
+        });
+        Client client{world};
+        CHECK(body_of(client.send(request("GET /room/a"))) == "a");
+        CHECK(status_of(client.send(request("GET /hello"))) == 403);
+        CHECK(world.metrics.sum("http_requests_total") == 2);
+        open = true;
+        CHECK(body_of(client.send(request("GET /hello"))) == "hello");
+        CHECK(body_of(client.send(request("GET /hello"))) == "hello");
+        CHECK(world.metrics.text().find(
+                  R"(http_requests_total{method="",route="",status="403"} 1)") !=
+              std::string::npos);
+    }
     SECTION("a gate that forgets to answer") {
         world.router.set_gate([](Exchange&) { return true; });
         Client client{world};
@@ -398,6 +435,17 @@ TEST_CASE("h1: timeouts", "[http]") {
         world.pass(100ms);
         CHECK(client.pipe.closed);
         CHECK(client.pipe.output.empty());
+    }
+    SECTION("each request moves the end of idling") {
+        for (int i = 0; i < 3; ++i) {
+            client.send(request("GET /hello"));
+            world.pass(world.options.keep_alive - 100ms);
+            CHECK_FALSE(client.pipe.closed);
+        }
+        // Sooner than what the timer was set for last.
+        client.send("G");
+        world.pass(world.options.head_timeout);
+        CHECK(status_of(client.pipe.output) == 408);
     }
     SECTION("a body that moves has time") {
         client.send(request("POST /echo", "Content-Length: 5\r\n"));

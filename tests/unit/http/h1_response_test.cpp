@@ -20,16 +20,18 @@ TEST_CASE("h1 response: heads", "[http][rfc9112-6]") {
     response.headers = "X-Own: 1\r\n";
     const auto head = [&](Framing framing, bool close, bool http_1_0) {
         std::string out;
+        AnswerStart start;
         append_head(out, {.response = response,
                           .framing = framing,
-                          .date = "now",
+                          .start = start.of(response, 0),
                           .request_id = "r",
                           .close = close,
                           .http_1_0 = http_1_0});
         return out;
     };
     CHECK(head(Framing::length, false, false) ==
-          "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Type: application/json\r\n"
+          "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: "
+          "application/json\r\n"
           "Content-Length: 2\r\nX-Request-Id: r\r\nX-Own: 1\r\n\r\n");
     CHECK(head(Framing::chunked, false, false).find("Transfer-Encoding: chunked\r\n") !=
           std::string::npos);
@@ -45,6 +47,25 @@ TEST_CASE("h1 response: heads", "[http][rfc9112-6]") {
         CHECK_FALSE(may_have_body(status));
         CHECK(head(Framing::length, false, false).find("Content-") == std::string::npos);
     }
+}
+
+TEST_CASE("h1 response: what an answer begins with follows status, type and second", "[http]") {
+    AnswerStart start;
+    Response response;
+    const std::string first{start.of(response, 999)};
+    CHECK(first == "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
+                   "Content-Type: application/json\r\n");
+    CHECK(start.of(response, 0) == first);
+    CHECK(start.of(response, 1'000).find("00:00:01 GMT") != std::string_view::npos);
+    response.status = 404;
+    CHECK(start.of(response, 1'000).starts_with("HTTP/1.1 404 Not Found\r\n"));
+    response.content_type = "text/plain";
+    CHECK(start.of(response, 1'000).ends_with("Content-Type: text/plain\r\n"));
+    response.content_type = {};
+    CHECK(start.of(response, 1'000).ends_with("GMT\r\n"));
+    response.status = 200;
+    response.content_type = "application/json";
+    CHECK(start.of(response, 0) == first); // the clock was set back
 }
 
 TEST_CASE("h1 response: a 401 has a challenge, and only one", "[http][rfc9110-15.5.2]") {

@@ -39,7 +39,7 @@ room::DraftRef message(const Parts& parts) {
                                                       .origin = 0,
                                                       .origin_reactor = 0},
                                                      1);
-    if (!parts.ephemeral) draft->number(position, clock);
+    if (!parts.ephemeral) draft->number(position, clock.wall(), clock.mono_micros());
     return draft;
 }
 

@@ -23,7 +23,7 @@ struct Maker {
         Message::Parts parts;
         parts.room = "r";
         auto message = Message::make(parts, 1);
-        message->number({Epoch{}, ++offset}, clock);
+        message->number({Epoch{}, ++offset}, clock.wall(), clock.mono_micros());
         return message;
     }
 };

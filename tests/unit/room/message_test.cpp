@@ -65,10 +65,28 @@ TEST_CASE("message: its number and its time come from its home", "[room][message
     parts.room = "r";
     const auto message = Message::make(parts, 1);
     const Position position{Epoch::fresh(), 9};
-    message->number(position, clock);
+    message->number(position, clock.wall(), clock.mono_micros());
     CHECK(message->position() == position);
     CHECK(message->time() == clock.wall());
     CHECK(message->born() == clock.mono());
+    CHECK(message->received() == 0); // nobody said so
+}
+
+TEST_CASE("message: when it was read is known after it was numbered", "[room][message]") {
+    Message::Parts parts;
+    parts.room = "r";
+    // The home reactor's turn may have begun before the one that read the publish.
+    for (const MonoMicros numbered : {5'000'000, 5'000'700, 4'999'000, 300'000'000}) {
+        const auto message = Message::make(parts, 1);
+        message->set_received(5'000'000);
+        message->number({}, 1, numbered);
+        CHECK(message->received() == 5'000'000);
+        CHECK(message->born() == numbered / 1'000);
+    }
+    const auto late = Message::make(parts, 1); // an hour: no latency that says anything
+    late->set_received(5'000'000);
+    late->number({}, 1, 3'605'000'000);
+    CHECK(late->received() == 0);
 }
 
 TEST_CASE("message: holds its encoded bytes by form, and lets go of them in the end",
