@@ -22,6 +22,9 @@ constexpr int dispatches_per_turn = 4;
 // this.
 constexpr MonoMicros newcomers_slice = 250;
 constexpr std::size_t newcomers_step = 8;
+// How long a busy loop may look at nothing but established connections: newcomers, Asio's timers
+// and what libraries wait for come at least as often.
+constexpr MonoMicros look_around_every = 500;
 } // namespace
 
 struct Reactor::Wake final : PollHandler {
@@ -147,7 +150,7 @@ void Reactor::arm_poll_sets() {
     if (!std::exchange(poll_armed_, true))
         asio_->poll.async_wait(stream_descriptor::wait_read, [this](const error_code& why) {
             poll_armed_ = false;
-            if (!why) serve_established();
+            if (!why) static_cast<void>(serve_established());
         });
     if (!std::exchange(newcomers_armed_, true))
         asio_->newcomers.async_wait(stream_descriptor::wait_read, [this](const error_code& why) {
@@ -156,13 +159,14 @@ void Reactor::arm_poll_sets() {
         });
 }
 
-void Reactor::serve_established() {
+bool Reactor::serve_established() {
     begin_turn();
-    const MonoMicros began = now_micros_;
-    int rounds = 0;
-    while (poll_set_.dispatch() == PollSet::batch_max && ++rounds < dispatches_per_turn) {
-    }
-    established_took_ = clock_.mono_micros() - began;
+    std::size_t events = poll_set_.dispatch();
+    if (events == 0) return false;
+    for (int rounds = 1; events == PollSet::batch_max && rounds < dispatches_per_turn; ++rounds)
+        events = poll_set_.dispatch();
+    established_took_ = clock_.mono_micros() - now_micros_;
+    return true;
 }
 
 void Reactor::serve_newcomers() {
@@ -244,17 +248,23 @@ void Reactor::run() {
     const Scope scope{*this};
     bool worked = true;
     while (!stopped_.load(std::memory_order_acquire)) {
-        arm_poll_sets();
-        arm_tick();
-        context_->restart();
-        if (!worked && mailbox_.prepare_sleep()) {
-            context_->run_one();
-            mailbox_.awake();
+        // A busy loop asks the set where its work comes from, one system call. Asking Asio costs
+        // three more, so it is asked when there is no such work, and every now and then.
+        const bool served = serve_established();
+        if (!served || now_micros_ - looked_around_ >= look_around_every) {
+            arm_poll_sets();
+            arm_tick();
+            context_->restart();
+            if (!served && !worked && mailbox_.prepare_sleep()) {
+                context_->run_one();
+                mailbox_.awake();
+            }
+            begin_turn();
+            looked_around_ = now_micros_;
+            context_->poll();
         }
-        begin_turn();
-        context_->poll();
         timers_.advance(now());
-        worked = end_turn();
+        worked = end_turn() || served;
     }
 }
 

@@ -147,7 +147,7 @@ class Reactor {
     MailEntry& outgoing(Reactor& to);
     void send_chunk(std::size_t to);
     void arm_poll_sets();
-    void serve_established();
+    bool serve_established(); // false: nothing was ready
     void serve_newcomers();
     void arm_tick();
     void begin_turn();
@@ -186,6 +186,7 @@ class Reactor {
     std::vector<std::unique_ptr<Owned>> doomed_; // of the turn that ends; empty but for its end
     bool poll_armed_ = false;
     bool newcomers_armed_ = false;
+    MonoMicros looked_around_ = 0;    // when Asio was asked last
     MonoMicros established_took_ = 0; // when they were served last
     MonoMicros tick_due_ = 0;         // 0: no wait is pending
     MonoMicros wake_at_ = 0;          // 0: nobody asked
