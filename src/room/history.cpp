@@ -1,8 +1,14 @@
 #include "history.hpp"
 
+#include <memory>
+#include <new>
 #include <utility>
 
 namespace fanfare::room {
+namespace {
+// With its header it is a block of 48 bytes.
+constexpr std::uint32_t first_capacity = 4;
+} // namespace
 
 void History::add(MessageRef message, std::size_t size_max) {
     if (size_max == 0) {
@@ -15,14 +21,19 @@ void History::add(MessageRef message, std::size_t size_max) {
             only_ = std::move(message);
             return;
         }
-        ring_ = std::make_unique<Ring>();
-        ring_->slots.resize(2);
-        ring_->slots[0] = std::move(only_);
-        ring_->count = 1;
-    } else if (ring_->count == ring_->slots.size()) {
-        ring_->grow();
+        move_to_ring(first_capacity);
+    } else if (ring_->count == ring_->capacity) {
+        move_to_ring(2 * ring_->capacity);
     }
     ring_->at(ring_->count++) = std::move(message);
+}
+
+void History::move_to_ring(std::uint32_t capacity) {
+    RingRef larger = Ring::make(capacity);
+    larger->count = static_cast<std::uint32_t>(size());
+    for (std::uint32_t i = 0; i < larger->count; ++i)
+        larger->at(i) = std::move(ring_ ? ring_->at(i) : only_);
+    ring_ = std::move(larger);
 }
 
 void History::expire(MonoMillis now, std::chrono::milliseconds ttl) {
@@ -39,16 +50,23 @@ void History::pop_oldest() {
         return;
     }
     ring_->at(0).reset();
-    ring_->begin = static_cast<std::uint32_t>((ring_->begin + 1) & (ring_->slots.size() - 1));
+    ring_->begin = static_cast<std::uint32_t>((ring_->begin + 1) & (ring_->capacity - 1));
     // An empty history owns no ring: most rooms of a large gateway are quiet.
     if (--ring_->count == 0) ring_.reset();
 }
 
-void History::Ring::grow() {
-    std::vector<MessageRef> larger(slots.size() * 2);
-    for (std::uint32_t i = 0; i < count; ++i) larger[i] = std::move(at(i));
-    slots = std::move(larger);
-    begin = 0;
+History::RingRef History::Ring::make(std::uint32_t capacity) {
+    static_assert(sizeof(Ring) % alignof(MessageRef) == 0);
+    void* const at = ::operator new(sizeof(Ring) + capacity * sizeof(MessageRef));
+    Ring* const ring = ::new (at) Ring{capacity};
+    std::uninitialized_value_construct_n(ring->slots(), capacity);
+    return RingRef{ring};
+}
+
+void History::DestroyRing::operator()(Ring* ring) const noexcept {
+    std::destroy_n(ring->slots(), ring->capacity);
+    ring->~Ring();
+    ::operator delete(ring);
 }
 
 } // namespace fanfare::room

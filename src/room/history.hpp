@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 namespace fanfare::room {
 
@@ -45,19 +44,35 @@ class History {
     }
 
   private:
-    struct Ring {
-        std::vector<MessageRef> slots; // a power of two long
-        std::uint32_t begin = 0;
-        std::uint32_t count = 0; // never 0
+    /// One block of memory: `capacity` slots follow the header.
+    class Ring;
+    struct DestroyRing {
+        void operator()(Ring* ring) const noexcept;
+    };
+    using RingRef = std::unique_ptr<Ring, DestroyRing>;
+    class alignas(MessageRef) Ring {
+      public:
+        /// `capacity`: a power of two.
+        [[nodiscard]] static RingRef make(std::uint32_t capacity);
         [[nodiscard]] MessageRef& at(std::size_t i) noexcept {
-            return slots[(begin + i) & (slots.size() - 1)];
+            return slots()[(begin + i) & (capacity - 1)];
         }
-        void grow();
+        const std::uint32_t capacity;
+        std::uint32_t begin = 0;
+        std::uint32_t count = 0; // never 0 once it is in use
+
+      private:
+        friend struct DestroyRing;
+        explicit Ring(std::uint32_t places) : capacity(places) {}
+        [[nodiscard]] MessageRef* slots() noexcept {
+            return reinterpret_cast<MessageRef*>(this + 1); // NOLINT: they follow the header
+        }
     };
     void pop_oldest();
+    void move_to_ring(std::uint32_t capacity);
 
     MessageRef only_; // while one message is kept and there is no ring
-    std::unique_ptr<Ring> ring_;
+    RingRef ring_;
 };
 
 } // namespace fanfare::room
