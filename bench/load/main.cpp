@@ -22,6 +22,7 @@ int run(const load::Options& options) {
     load::Run the_run{options};
     const load::Outcome outcome = the_run.execute(interrupted);
     const auto checks = load::check(options, the_run.tally(), the_run.rooms(), outcome);
+    if (!options.samples_file.empty()) load::write_samples(options.samples_file, the_run.tally());
     const std::string json = load::to_json(options, the_run.tally(), outcome, checks);
     std::fwrite(json.data(), 1, json.size(), stdout);
     const bool ok =

@@ -15,11 +15,13 @@ struct ProcessStats {
     // space; unlike rss it holds no program text or mapped files. Zero where smaps_rollup may not
     // be read.
     std::uint64_t anonymous_bytes = 0;
+    // By the kernel's tick, hence samples: only the sum over many seconds says much.
     double user_s = 0;
     double system_s = 0;
+    double run_s = 0;      // both together, to the nanosecond
     bool readable = false; // every process was there
 
-    [[nodiscard]] double cpu_s() const { return user_s + system_s; }
+    [[nodiscard]] double cpu_s() const { return run_s; }
 };
 
 [[nodiscard]] ProcessStats sample(const std::vector<pid_t>& pids);

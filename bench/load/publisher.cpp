@@ -23,9 +23,9 @@ void Publisher::connect() {
     if (error != 0) on_ended(error);
 }
 
-void Publisher::send(std::string_view request, Room& room, std::size_t messages, Instant now) {
+void Publisher::send(std::string_view request, Room* room, std::size_t messages, Instant now) {
     sent_ = now;
-    room_ = &room;
+    room_ = room;
     messages_ = messages;
     state_ = State::head;
     stream_.send(request);
@@ -84,7 +84,7 @@ void Publisher::on_answer() {
         tally_.publish_time.record(now - sent_);
         const std::string_view epoch = find_text(body_text_, "\"epoch\":");
         if (const auto offset = find_number(body_text_, "\"offset\":")) {
-            room_->note(epoch, *offset);
+            if (room_ != nullptr) room_->note(epoch, *offset);
         } else {
             ++tally_.faults["publish_answer_without_offset"];
         }

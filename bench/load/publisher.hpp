@@ -33,9 +33,9 @@ class Publisher final : public StreamHandler, public Timed {
 
     void connect();
 
-    /// Sends a whole HTTP request that publishes into `room`; more than one message: a batch, whose
-    /// rooms are not kept track of. Only when idle.
-    void send(std::string_view request, Room& room, std::size_t messages, Instant now);
+    /// Sends a whole HTTP request that publishes into `room`, null where the room is not kept track
+    /// of; more than one message: a batch. Only when idle.
+    void send(std::string_view request, Room* room, std::size_t messages, Instant now);
 
     void on_connected() override;
     std::size_t on_bytes(std::string_view bytes) override;

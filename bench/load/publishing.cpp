@@ -115,7 +115,7 @@ Instant Publishing::next_due() const {
 void Publishing::send_next(Publisher& publisher, Instant now) {
     if (options_.rate > 0) tally_.schedule_lag.record(now - due_at(tally_.attempted));
     body_.clear();
-    Room& room = append_publish(now);
+    Room* const room = append_publish(now);
     std::size_t messages = 1;
     if (options_.batch > 0) {
         if (!options_.ndjson) body_.insert(body_.begin(), '[');
@@ -131,10 +131,12 @@ void Publishing::send_next(Publisher& publisher, Instant now) {
     publisher.send(request_, room, messages, now);
 }
 
-Room& Publishing::append_publish(Instant now) {
+Room* Publishing::append_publish(Instant now) {
     const std::uint64_t message = tally_.attempted++;
-    Room& room = rooms_[message % rooms_.size()];
-    fmt::format_to(std::back_inserter(body_), R"({{"room":"{}","data":)", room.name);
+    const std::size_t index = message % options_.rooms;
+    Room* const room = rooms_.empty() ? nullptr : &rooms_[index];
+    fmt::format_to(std::back_inserter(body_), R"({{"room":"{}{}","data":)", options_.room_prefix,
+                   index);
     const std::size_t data_begin = body_.size();
     fmt::format_to(std::back_inserter(body_), R"({{"n":{},"t":{},"p":)", message,
                    now.time_since_epoch().count());

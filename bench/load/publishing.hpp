@@ -43,8 +43,8 @@ class Publishing final : public PublisherOwner {
     void send_next(Publisher& publisher, Instant now);
     /// Whether another message is due; stops when the last one was sent or the time is over.
     [[nodiscard]] bool is_due(Instant now);
-    /// Appends the next message's publish to body_; returns its room.
-    Room& append_publish(Instant now);
+    /// Appends the next message's publish to body_; returns its room, null in mode publish.
+    Room* append_publish(Instant now);
     [[nodiscard]] Instant due_at(std::uint64_t message) const;
 
     // constant after construction

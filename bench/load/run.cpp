@@ -17,8 +17,10 @@ constexpr Duration linger = std::chrono::milliseconds{200};
 // Close handshakes end by then, of their own or by each subscriber's timer.
 constexpr Duration leaving_max = std::chrono::seconds{6};
 
+/// None in mode publish: nobody is there to compare with, and there may be millions.
 Rooms make_rooms(const Options& options) {
     Rooms rooms;
+    if (options.mode == Mode::publish) return rooms;
     rooms.reserve(options.rooms);
     for (std::size_t i = 0; i < options.rooms; ++i) {
         rooms.emplace_back(options.room_prefix + std::to_string(i));
@@ -37,6 +39,8 @@ Run::Run(const Options& options)
     for (const std::string& text : options.source_addresses) {
         network_.sources.push_back(parse_source(text));
     }
+    network_.kernel_timestamps = options.kernel_timestamps;
+    tally_.keeps_samples = !options.samples_file.empty();
 }
 
 Outcome Run::execute(const volatile bool& interrupted) {
@@ -73,6 +77,7 @@ void Run::step(Instant now) {
         fleet_.connect_due(now);
         if (!fleet_.all_settled()) return;
         outcome_.connecting = now - run_since_;
+        outcome_.server_connected = sample(options_.pids);
         // Without a single client there is nothing to measure; the refusals are the result.
         if (fleet_.size() > 0 && fleet_.count(SubscriberState::live) == 0) {
             return begin_leaving(now);
@@ -131,6 +136,10 @@ void Run::end_measuring(Instant now) {
     outcome_.server_after = sample(options_.pids);
     if (measured_since_ == Instant{}) return; // the plateau was never reached
     outcome_.measured_s = to_seconds(now - measured_since_);
+    if (tally_.returning_since != Instant{}) {
+        outcome_.back = tally_.last_live - tally_.returning_since;
+        outcome_.storm = std::max(tally_.last_live, tally_.last_delivery) - tally_.returning_since;
+    }
     outcome_.active = std::max(tally_.last_delivery, tally_.last_answer) - tally_.first_publish;
 }
 

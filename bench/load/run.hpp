@@ -24,14 +24,17 @@ struct Outcome {
     Duration elapsed{};
     Duration connecting{}; // until the last client was live or refused
     Duration active{};     // from the first publish to the last answer or delivery
+    Duration back{};       // mode storm: from the first return until the last was live again
+    Duration storm{};      // the same until the last missed message was in, too
     std::uint64_t bytes_received = 0;
     std::uint64_t polls = 0;
     std::uint64_t polls_empty = 0;
-    ProcessStats own;            // the generator's CPU time over the whole run
-    double measured_s = 0;       // from the plateau's sample to the one after
-    ProcessStats server_before;  // before the first connect
-    ProcessStats server_plateau; // all connected, nothing published
-    ProcessStats server_after;   // when the last message was in, or the hold was over
+    ProcessStats own;              // the generator's CPU time over the whole run
+    double measured_s = 0;         // from the plateau's sample to the one after
+    ProcessStats server_before;    // before the first connect
+    ProcessStats server_connected; // the last client has just come in
+    ProcessStats server_plateau;   // all connected, nothing published
+    ProcessStats server_after;     // when the last message was in, or the hold was over
 };
 
 class Run {
