@@ -18,7 +18,8 @@ constexpr Duration backoff_max = std::chrono::seconds{2};
 Fleet::Fleet(Network& network, Tally& tally, Rooms& rooms, const Options& options)
     : options_(options), protocol_settings_{.host = network.server.host,
                                             .token = options.token,
-                                            .deflate = options.deflate},
+                                            .deflate = options.deflate,
+                                            .nchan = options.dialect == Dialect::nchan},
       tally_(tally) {
     const std::size_t total = options.ws + options.sse;
     members_.reserve(total);

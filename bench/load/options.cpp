@@ -15,6 +15,9 @@ const std::map<std::string, Mode> modes{{"idle", Mode::idle},       {"broadcast"
                                         {"slow", Mode::slow},       {"churn", Mode::churn},
                                         {"storm", Mode::storm}};
 
+const std::map<std::string, Dialect> dialects{{"fanfare", Dialect::fanfare},
+                                              {"nchan", Dialect::nchan}};
+
 void declare(CLI::App& app, Options& o) {
     app.option_defaults()->always_capture_default();
     const auto positive = CLI::PositiveNumber;
@@ -22,6 +25,8 @@ void declare(CLI::App& app, Options& o) {
     app.add_option("--url", o.url, "server, http://host:port");
     app.add_option("--mode", o.mode, "idle, broadcast, publish, resume, slow, churn or storm")
         ->transform(CLI::CheckedTransformer(modes, CLI::ignore_case));
+    app.add_option("--dialect", o.dialect, "fanfare or nchan; nchan: --ws, one publisher")
+        ->transform(CLI::CheckedTransformer(dialects, CLI::ignore_case));
     app.add_option("--ws", o.ws, "WebSocket clients");
     app.add_option("--sse", o.sse, "Server-Sent Events clients");
     app.add_option("--rooms", o.rooms, "rooms; clients and messages go round")->check(positive);
@@ -121,6 +126,12 @@ void check(Options& options) {
     }
     if (options.all_rooms && (options.mode != Mode::idle || options.sse > 0)) {
         throw std::invalid_argument("--all-rooms is for --mode idle with --ws");
+    }
+    if (options.dialect == Dialect::nchan &&
+        (options.sse > 0 || options.publishers > 1 ||
+         (options.mode != Mode::idle && options.mode != Mode::broadcast))) {
+        throw std::invalid_argument(
+            "--dialect nchan is for --mode idle and broadcast, with --ws and one publisher");
     }
     if (options.mode == Mode::idle) options.publishers = 0;
     if (options.publishes() && options.messages == 0 && options.duration_s <= 0) {

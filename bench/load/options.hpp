@@ -22,10 +22,14 @@ enum class Mode {
 
 [[nodiscard]] const char* to_string(Mode mode);
 
+/// Whose protocol is spoken. nchan knows no offsets: the publisher writes them into its messages.
+enum class Dialect { fanfare, nchan };
+
 /// Defaults are those of the command line; times in seconds, as their names say.
 struct Options {
     std::string url = "http://127.0.0.1:8080";
     Mode mode = Mode::broadcast;
+    Dialect dialect = Dialect::fanfare;
     std::size_t ws = 0;
     std::size_t sse = 0;
     std::size_t rooms = 1;

@@ -15,10 +15,12 @@ struct ProcessStats {
     // space; unlike rss it holds no program text or mapped files. Zero where smaps_rollup may not
     // be read.
     std::uint64_t anonymous_bytes = 0;
-    // By the kernel's tick, hence samples: only the sum over many seconds says much.
+    // Both parts are as /proc has them, which means little over seconds, unless user_is_sampled:
+    // then they are the UserClock's, since it began.
     double user_s = 0;
     double system_s = 0;
-    double run_s = 0;      // both together, to the nanosecond
+    double run_s = 0; // both together, to the nanosecond
+    bool user_is_sampled = false;
     bool readable = false; // every process was there
 
     [[nodiscard]] double cpu_s() const { return run_s; }

@@ -13,8 +13,9 @@ constexpr Duration away_max = std::chrono::seconds{10};
 
 } // namespace
 
-Publisher::Publisher(Network& network, Tally& tally, PublisherOwner& owner, bool patient)
-    : network_(network), tally_(tally), owner_(owner), patient_(patient), stream_(network, *this) {}
+Publisher::Publisher(Network& network, Tally& tally, PublisherOwner& owner, Settings settings)
+    : network_(network), tally_(tally), owner_(owner), settings_(settings),
+      stream_(network, *this) {}
 
 void Publisher::connect() {
     if (away_since_ == Instant{}) away_since_ = Clock::now();
@@ -85,7 +86,7 @@ void Publisher::on_answer() {
         const std::string_view epoch = find_text(body_text_, "\"epoch\":");
         if (const auto offset = find_number(body_text_, "\"offset\":")) {
             if (room_ != nullptr) room_->note(epoch, *offset);
-        } else {
+        } else if (settings_.gets_positions) {
             ++tally_.faults["publish_answer_without_offset"];
         }
     } else {
@@ -128,7 +129,7 @@ void Publisher::reconnect(Duration delay) {
     owner_.on_lost(*this);
     const Instant now = Clock::now();
     if (away_since_ == Instant{}) away_since_ = now;
-    if (!patient_ && now - away_since_ > away_max) return owner_.on_given_up(*this);
+    if (!settings_.patient && now - away_since_ > away_max) return owner_.on_given_up(*this);
     network_.timers.schedule(now + delay, *this, 0);
 }
 

@@ -28,8 +28,11 @@ class PublisherOwner {
 
 class Publisher final : public StreamHandler, public Timed {
   public:
-    /// `patient`: never gives up connecting; else after ten seconds without success.
-    Publisher(Network& network, Tally& tally, PublisherOwner& owner, bool patient);
+    struct Settings {
+        bool patient = false;       // never gives up connecting; else after ten seconds in vain
+        bool gets_positions = true; // answers say what became of the message
+    };
+    Publisher(Network& network, Tally& tally, PublisherOwner& owner, Settings settings);
 
     void connect();
 
@@ -57,7 +60,7 @@ class Publisher final : public StreamHandler, public Timed {
     Network& network_;
     Tally& tally_;
     PublisherOwner& owner_;
-    const bool patient_;
+    const Settings settings_;
     TcpStream stream_;
     State state_ = State::away;
     Instant away_since_{};

@@ -22,6 +22,7 @@ void write_settings(JsonWriter& json, const Options& o) {
     json.begin_object("settings");
     json.field("url", o.url);
     json.field("mode", to_string(o.mode));
+    json.field("dialect", o.dialect == Dialect::nchan ? "nchan" : "fanfare");
     json.field("ws", o.ws);
     json.field("sse", o.sse);
     json.field("rooms", o.rooms);
@@ -148,11 +149,13 @@ void write_sample(JsonWriter& json, std::string_view key, const ProcessStats& st
     json.field("user_s", stats.user_s);
     json.field("system_s", stats.system_s);
     json.field("run_s", stats.run_s);
+    json.field("user_is_sampled", stats.user_is_sampled);
     json.end_object();
 }
 
 void write_storm(JsonWriter& json, const Tally& tally, const Outcome& outcome) {
     json.begin_object("storm");
+    json.field("left_ns", tally.first_publish.time_since_epoch().count());
     json.field("begin_ns", tally.returning_since.time_since_epoch().count());
     json.field("seconds_until_live", to_seconds(outcome.back));
     json.field("seconds", to_seconds(outcome.storm));

@@ -34,8 +34,9 @@ Rooms make_rooms(const Options& options) {
 } // namespace
 
 Run::Run(const Options& options)
-    : options_(options), network_(resolve(options.url)), rooms_(make_rooms(options)),
-      fleet_(network_, tally_, rooms_, options), publishing_(network_, tally_, rooms_, options) {
+    : options_(options), user_clock_(options.pids), network_(resolve(options.url)),
+      rooms_(make_rooms(options)), fleet_(network_, tally_, rooms_, options),
+      publishing_(network_, tally_, rooms_, options) {
     for (const std::string& text : options.source_addresses) {
         network_.sources.push_back(parse_source(text));
     }
@@ -43,10 +44,10 @@ Run::Run(const Options& options)
     tally_.keeps_samples = !options.samples_file.empty();
 }
 
-Outcome Run::execute(const volatile bool& interrupted) {
+Outcome Run::execute(const volatile bool& interrupted, const volatile bool& enough) {
     run_since_ = Clock::now();
     progress_next_ = run_since_ + std::chrono::seconds{1};
-    outcome_.server_before = sample(options_.pids);
+    outcome_.server_before = sample_server();
     enter(Phase::connecting, run_since_);
     const Instant deadline = run_since_ + seconds(options_.timeout_s);
 
@@ -59,7 +60,7 @@ Outcome Run::execute(const volatile bool& interrupted) {
             begin_leaving(now);
         }
         network_.timers.run(now);
-        step(now);
+        step(now, enough);
         show_progress(now);
         network_.poller.wait(options_.spin ? Duration::zero() : time_to_sleep(now));
     }
@@ -71,13 +72,13 @@ Outcome Run::execute(const volatile bool& interrupted) {
     return outcome_;
 }
 
-void Run::step(Instant now) {
+void Run::step(Instant now, bool enough) {
     switch (phase_) {
     case Phase::connecting:
         fleet_.connect_due(now);
         if (!fleet_.all_settled()) return;
         outcome_.connecting = now - run_since_;
-        outcome_.server_connected = sample(options_.pids);
+        outcome_.server_connected = sample_server();
         // Without a single client there is nothing to measure; the refusals are the result.
         if (fleet_.size() > 0 && fleet_.count(SubscriberState::live) == 0) {
             return begin_leaving(now);
@@ -92,10 +93,11 @@ void Run::step(Instant now) {
         publishing_.start(now);
         return enter(Phase::publishing, now);
     case Phase::holding:
-        if (now - phase_since_ < seconds(options_.hold_s)) return;
+        if (now - phase_since_ < seconds(options_.hold_s) && !enough) return;
         end_measuring(now);
         return begin_leaving(now);
     case Phase::publishing:
+        if (enough) publishing_.stop();
         publishing_.tick(now);
         disturbance_->tick(now);
         if (!publishing_.is_finished()) return;
@@ -124,16 +126,27 @@ void Run::step(Instant now) {
 void Run::enter(Phase phase, Instant now) {
     phase_ = phase;
     phase_since_ = now;
+    progress_next_ = now; // whoever waits for a phase need not wait for the next second
+}
+
+ProcessStats Run::sample_server() const {
+    ProcessStats stats = sample(options_.pids);
+    if (const auto user_s = user_clock_.seconds()) {
+        stats.user_s = *user_s;
+        stats.system_s = std::max(0.0, stats.run_s - *user_s);
+        stats.user_is_sampled = true;
+    }
+    return stats;
 }
 
 void Run::begin_measuring(Instant now) {
     outcome_.live_at_plateau = fleet_.count(SubscriberState::live);
-    outcome_.server_plateau = sample(options_.pids);
+    outcome_.server_plateau = sample_server();
     measured_since_ = now;
 }
 
 void Run::end_measuring(Instant now) {
-    outcome_.server_after = sample(options_.pids);
+    outcome_.server_after = sample_server();
     if (measured_since_ == Instant{}) return; // the plateau was never reached
     outcome_.measured_s = to_seconds(now - measured_since_);
     if (tally_.returning_since != Instant{}) {

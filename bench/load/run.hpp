@@ -8,6 +8,7 @@
 #include "process_stats.hpp"
 #include "publishing.hpp"
 #include "tally.hpp"
+#include "user_clock.hpp"
 
 #include <memory>
 
@@ -43,8 +44,9 @@ class Run {
     explicit Run(const Options& options);
 
     /// Runs to the end, at most --timeout plus a short goodbye. `interrupted` is looked at in
-    /// every turn of the loop; set by a signal handler, it ends the run early.
-    [[nodiscard]] Outcome execute(const volatile bool& interrupted);
+    /// every turn of the loop; set by a signal handler, it ends the run early. `enough`, likewise,
+    /// ends publishing or holding only, and the run goes on to a complete result.
+    [[nodiscard]] Outcome execute(const volatile bool& interrupted, const volatile bool& enough);
 
     [[nodiscard]] const Tally& tally() const { return tally_; }
     [[nodiscard]] const Rooms& rooms() const { return rooms_; }
@@ -61,8 +63,9 @@ class Run {
         finished,
     };
 
-    void step(Instant now);
+    void step(Instant now, bool enough);
     void enter(Phase phase, Instant now);
+    [[nodiscard]] ProcessStats sample_server() const;
     void begin_measuring(Instant now);
     void end_measuring(Instant now);
     void begin_leaving(Instant now);
@@ -72,6 +75,7 @@ class Run {
 
     // constant after construction
     const Options& options_;
+    const UserClock user_clock_;
 
     Network network_;
     Tally tally_;

@@ -39,7 +39,7 @@ std::string WsProtocol::open(const Position* resume) {
             fmt::format(R"(,"since":{{"epoch":"{}","offset":{}}})", resume->epoch, resume->offset);
     }
     key_ = make_key((std::uint64_t{next_mask()} << 32) | next_mask());
-    return upgrade_request(settings_, key_);
+    return upgrade_request(settings_, room_.name, key_);
 }
 
 std::string WsProtocol::goodbye() {
@@ -88,7 +88,8 @@ std::size_t WsProtocol::read_handshake(std::string_view in, ProtocolEvents& even
     context_takeover_ = agreement.context_takeover;
     if (deflate_ && context_takeover_) inflater_ = std::make_unique<Inflater>();
     key_ = std::string{};
-    stage_ = Stage::welcome;
+    stage_ = settings_.nchan ? Stage::live : Stage::welcome;
+    if (settings_.nchan) events.on_live({.epoch = nchan_epoch, .offset = 0});
     return result.head.size;
 }
 
