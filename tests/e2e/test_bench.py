@@ -25,11 +25,14 @@ pytestmark = pytest.mark.skipif(not (os.access(LOAD, os.X_OK) and os.access(FLOO
                                 reason="needs fanfare-load and fanfare-floor")
 
 # Row to the number of its lines in the table.
-LINES = {"memory-ws": 1, "memory-sse": 1, "fan-out-ws": 1, "fan-out-sse": 1, "fan-out-deflate": 1,
-         "fan-out-burst": 1, "small-rooms": 1, "last-receive-1000": 1, "last-receive-10000": 1,
-         "publish": 1, "publish-batch": 2, "latency": 2, "compression": 3}
-WITHOUT_FLOOR = {"publish-batch"}
-WITHOUT_RATIO = WITHOUT_FLOOR | {"memory-ws", "memory-sse"}
+LINES = {"floor": 2, "memory-ws": 1, "memory-sse": 1, "memory-rooms": 1, "memory-burst": 2, "rooms": 2,
+         "fan-out-ws": 2, "fan-out-sse": 1, "fan-out-burst": 1, "small-rooms": 1, "fan-out-deflate": 1,
+         "small-rooms-deflate": 1, "publish": 1, "publish-batch": 2, "latency-paced": 2,
+         "last-receive-1000": 1, "last-receive-10000": 1, "latency": 2, "compression": 3,
+         "connects": 1, "heartbeat": 1, "resume-storm": 2}
+# What has no bar: it is there to be known.
+WITHOUT_BAR = {"publish-batch", "last-receive-1000", "last-receive-10000", "latency", "compression"}
+COLUMNS = ["what", "figure", "floor", "ratio: median (quartiles)", "bar", "verdict", "row"]
 
 
 def test_quick_table_has_a_figure_in_every_row(tmp_path):
@@ -38,22 +41,66 @@ def test_quick_table_has_a_figure_in_every_row(tmp_path):
     assert run.returncode == 0, run.stderr
     header, *lines = [[cell.strip() for cell in line.strip("|").split("|")]
                       for line in run.stdout.splitlines() if line.startswith("|")]
-    assert header == ["what", "figure", "floor", "ratio", "command"]
-    assert lines.pop(0) == ["---"] * 5
-    rows = [re.fullmatch(r"`scripts/bench --row ([\w-]+)`", line[-1])[1] for line in lines]
+    assert header == COLUMNS
+    assert lines.pop(0) == ["---"] * len(COLUMNS)
+    rows = [line[-1].strip("`") for line in lines]
     assert {row: rows.count(row) for row in rows} == LINES
-    for row, (what, figure, floor, ratio, _) in zip(rows, lines):
+    for row, (what, figure, floor, ratio, bar, verdict, _) in zip(rows, lines):
         assert what
-        assert re.search(r"[1-9]", figure), (row, figure)
-        assert re.search(r"\d", floor) or row in WITHOUT_FLOOR, (row, floor)
-        assert re.search(r"[1-9]", ratio) or row in WITHOUT_RATIO, (row, ratio)
-        if row.startswith("memory"):        # the promise: at most 10 KB an idle connection
+        assert re.search(r"\d", floor if row == "floor" else figure), (row, figure, floor)
+        assert re.fullmatch(r"[≥≤] \d.*", bar) or row in WITHOUT_BAR, (row, bar)
+        assert verdict.startswith("void (") and "quick" in verdict, (row, verdict)
+        assert ratio == "–" or re.search(r"\d", ratio), (row, ratio)
+        if row in ("memory-ws", "memory-sse"):      # the promise: at most 10 KB an idle connection
             assert 0 < int(re.match(r"(\d+) B", figure)[1]) < 10_000 - 4_100
     assert (tmp_path / "table.md").read_text() == run.stdout
-    for row in LINES:
-        raw = json.loads((tmp_path / f"{row}.json").read_text())
+    whole = json.loads((tmp_path / "table.json").read_text())
+    assert [row["row"] for row in whole["rows"]] == list(LINES) and not whole["failures"]
+    for raw in whole["rows"]:
+        row = raw["row"]
+        assert json.loads((tmp_path / f"{row}.json").read_text()) == raw
+        assert all(line["judged"]["values"] for line in raw["lines"] if line["judged"]), row
         assert all(each["report"]["settings"] for each in raw["runs"]), row
         assert sum(len(each["report"]["checks"]) for each in raw["runs"]) > 0
+
+
+# The verdict is what the table is for: its rules, without a single run.
+sys.path.insert(0, str(REPOSITORY / "bench/table"))
+import judging  # noqa: E402  (not a package: the table is a program)
+import peers  # noqa: E402
+
+
+@pytest.mark.parametrize("bar,values,void,verdict", [
+    (judging.at_least(0.93), [0.95, 0.94, 0.96], [], "met"),
+    (judging.at_least(0.93), [0.91, 0.92, 0.90], [], "missed"),
+    (judging.at_least(0.93, aim=0.97), [0.98, 0.97, 0.99], [], "met, aim too"),
+    (judging.at_least(0.93), [0.90, 0.92, 0.95, 0.96], [], "within the spread; the median meets it"),
+    (judging.at_least(0.93), [0.90, 0.91, 0.92, 0.99, 0.99], [],
+     "within the spread; the median misses it"),
+    (judging.at_most(480, aim=384), [384.0], [], "met, aim too"),
+    (judging.at_most(480, aim=384), [400.0], [], "met"),
+    (judging.at_most(480, aim=384), [481.0], [], "missed"),
+    (judging.at_most(1.5), [1.0], ["9% of the machine went to others", "quick"],
+     "void (9% of the machine went to others; quick)"),
+    (None, [1.0], [], "–"),
+    (None, [1.0], ["quick"], "void (quick)"),
+])
+def test_verdict(bar, values, void, verdict):
+    assert judging.verdict(bar, judging.spread(values), void) == verdict
+
+
+def test_spread_shows_the_median_and_the_quartiles():
+    assert str(judging.spread([1.0, 5.0, 2.0, 4.0, 3.0])) == "3.00 (2.00–4.00)"
+    assert str(judging.spread([0.934])) == "0.93"
+
+
+@pytest.mark.parametrize("peer", [peer for peer in peers.PEERS if not peers.missing(peer)])
+def test_quick_rows_of_a_peer(tmp_path, peer):
+    run = subprocess.run([*TABLE, "--quick", "--peer", peer, "--out", str(tmp_path)], env=ENVIRONMENT,
+                         text=True, capture_output=True, timeout=60 * PATIENCE, check=False)
+    assert run.returncode == 0, run.stderr
+    for row in (f"{peer}-memory", f"{peer}-fan-out"):
+        assert re.search(rf"^\| [^|]+ \| [^|]*[1-9][^|]* \|.*`{row}` \|$", run.stdout, re.M), run.stdout
 
 
 def children(pid):
@@ -87,7 +134,8 @@ def test_interrupted_table_leaves_nothing_running(tmp_path, number, status):
     wait_until(lambda: all(gone(pid) for pid in started), what="both have ended")
 
 
-@pytest.mark.parametrize("arguments", [["--row", "nonsense"], ["--pairs", "0"], ["--pairs", "x"]])
+@pytest.mark.parametrize("arguments", [["--row", "nonsense"], ["--pairs", "0"], ["--pairs", "x"],
+                                       ["--peer", "nonsense"]])
 def test_wrong_usage_is_status_2(arguments):
     run = subprocess.run([*TABLE, *arguments], env=ENVIRONMENT, text=True, capture_output=True,
                          timeout=20 * PATIENCE, check=False)
