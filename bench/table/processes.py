@@ -115,12 +115,13 @@ class Processes:
 
     # -- load ---------------------------------------------------------------------------------
 
-    def run_load(self, server, *arguments, pinned=True, spin=True, timeout=60, label=None):
-        """One run of the generator to its end; its report. All of the generator's checks must hold."""
+    def run_load(self, server, *arguments, pinned=True, spin=True, nice=0, timeout=60, label=None):
+        """One run of the generator to its end; its report. All of the generator's checks must hold.
+        `nice`: above 0 it yields to another generator on its core."""
         command = self._load_command(server, arguments, timeout)
         if pinned and spin and self.load_core is not None:
             command.append("--spin")
-        with self._started(command, self.load_core if pinned else None, text=True,
+        with self._started(command, self.load_core if pinned else None, nice=nice, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 out, err = process.communicate(timeout=timeout + 15)
@@ -172,10 +173,12 @@ class Processes:
     # -- both ---------------------------------------------------------------------------------
 
     @contextmanager
-    def _started(self, command, core, **arguments):
-        pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
-        # Both programs replace themselves by the next one, so the pid is the command's.
-        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *pin, *command],
+    def _started(self, command, core, nice=0, **arguments):
+        prefix = ["taskset", "--cpu-list", str(core)] if core is not None else []
+        if nice > 0:
+            prefix += ["nice", "-n", str(nice)]
+        # All these programs replace themselves by the next one, so the pid is the command's.
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *prefix, *command],
                                    stdin=subprocess.DEVNULL, start_new_session=True, **arguments)
         try:
             yield process

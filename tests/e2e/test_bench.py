@@ -7,8 +7,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,100 @@ def test_wrong_usage_is_status_2(arguments):
     run = subprocess.run([*TABLE, *arguments], env=ENVIRONMENT, text=True, capture_output=True,
                          timeout=20 * PATIENCE, check=False)
     assert run.returncode == 2 and "usage: scripts/bench" in run.stderr
+
+
+@pytest.fixture
+def floor_port():
+    """A floor that listens; ended by its own pid."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with subprocess.Popen([FLOOR, str(port), "--seconds", "60"]) as floor:
+        try:
+            wait_until(lambda: accepts(port), what="the floor listens")
+            yield port
+        finally:
+            floor.terminate()
+
+
+def accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+def load(port, *arguments):
+    """One run of the load generator, to its end."""
+    return subprocess.run([LOAD, "--url", f"http://127.0.0.1:{port}", "--quiet", *map(str, arguments)],
+                          text=True, capture_output=True, timeout=60 * PATIENCE, check=False)
+
+
+@pytest.mark.parametrize("arguments,why", [
+    (["--ws", 1, "--all-rooms"], "--all-rooms is for --mode idle with --ws"),
+    (["--mode", "idle", "--sse", 1, "--all-rooms"], "--all-rooms is for --mode idle with --ws"),
+    (["--dialect", "nchan", "--sse", 1], "--dialect nchan is for --mode idle and broadcast"),
+    (["--dialect", "nchan", "--ws", 1, "--publishers", 2], "--dialect nchan is for"),
+    (["--dialect", "nchan", "--mode", "storm", "--ws", 1], "--dialect nchan is for"),
+])
+def test_load_options_that_do_not_fit_are_status_2(arguments, why):
+    run = load(1, *arguments)
+    assert run.returncode == 2 and why in run.stderr
+
+
+def test_samples_are_the_latencies_and_within_the_run(floor_port, tmp_path):
+    begin = time.monotonic_ns()
+    run = load(floor_port, "--ws", 5, "--messages", 20, "--rate", 200, "--settle", 0.1,
+               "--kernel-timestamps", "--samples", tmp_path / "samples")
+    report = json.loads(run.stdout)
+    assert run.returncode == 0, run.stdout
+    samples = [tuple(map(int, line.split())) for line in (tmp_path / "samples").read_text().splitlines()]
+    assert len(samples) == 5 * 20 == report["latency_us"]["count"]
+    assert all(begin < sent < sent + latency < time.monotonic_ns() for sent, latency in samples)
+    assert abs(max(latency for _, latency in samples) / 1000 - report["latency_us"]["max"]) < 0.01
+
+
+def test_samples_that_cannot_be_written_are_an_error(floor_port, tmp_path):
+    run = load(floor_port, "--ws", 1, "--messages", 1, "--samples", tmp_path / "nowhere/samples")
+    assert run.returncode == 1 and "nowhere/samples" in run.stderr
+
+
+def test_storm_returns_everyone_at_once(floor_port):
+    run = load(floor_port, "--mode", "storm", "--ws", 200, "--sse", 100, "--messages", 1, "--settle", 0.1,
+               "--away", 0.2, "--drain", 0.2, "--allow-unrecovered")
+    report = json.loads(run.stdout)
+    assert report["connections"]["reconnects"] == 300 == report["connections"]["live_at_end"]
+    assert report["messages"]["unrecovered"] == 300      # the floor has no history, and says so
+    assert 0 < report["storm"]["seconds_until_live"] <= report["storm"]["seconds"]
+    assert report["storm"]["begin_ns"] - report["storm"]["left_ns"] >= 0.2e9
+
+
+def test_enough_ends_publishing_with_a_whole_result(floor_port):
+    command = [LOAD, "--url", f"http://127.0.0.1:{floor_port}", "--ws", "5", "--rate", "100",
+               "--duration", "50", "--settle", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            while not re.search(r" published [1-9]", run.stderr.readline()):
+                assert run.poll() is None
+            run.send_signal(signal.SIGUSR1)
+            out, _ = run.communicate(timeout=20 * PATIENCE)
+        finally:
+            run.kill()
+    report = json.loads(out)
+    assert run.returncode == 0 and report["ok"] and report["seconds"] < 20
+
+
+def test_user_time_is_sampled_and_says_if_it_cannot_be(floor_port):
+    def after(*arguments):
+        run = load(floor_port, "--mode", "idle", "--ws", 1, "--hold", 0.1, "--settle", 0, *arguments)
+        return json.loads(run.stdout)["server"]["after"]
+
+    own = after("--pid", os.getpid())
+    assert own["readable"] and own["run_s"] > 0
+    assert 0 <= own["user_s"] <= own["run_s"] or not own["user_is_sampled"]
+    nobody = after("--pid", 2**22 + 1)          # above any pid
+    assert not nobody["readable"] and not nobody["user_is_sampled"]
 
 
 def test_row_whose_server_does_not_start_fails_and_says_why(tmp_path):
