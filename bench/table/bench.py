@@ -24,15 +24,14 @@ class Line:
     ratio: str = "–"
     bar: Bar | None = None
     judged: Spread | None = None        # what the bar is held against
+    timed: bool = True                  # else what else the machine does changes nothing
     void: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Row:
-    """`run`: Bench to lines. Not `timed`: what else the machine does changes nothing. With a `floor`
-    the row counts only if the floor itself is sound."""
+    """`run`: Bench to lines. With a `floor` the row counts only if the floor itself is sound."""
     run: object
-    timed: bool = True
     floor: bool = True
 
 
@@ -80,6 +79,11 @@ def user_per_delivery(reports):
     return Spread(user * 1e6 / deliveries, max(0, user - error) * 1e6 / deliveries,
                   (user + error) * 1e6 / deliveries,
                   tuple(report["server"]["user_us_per_delivery"] for report in reports))
+
+
+def is_surely_above(sampled, limit):
+    """By two standard errors: a floor is not called unsound by chance."""
+    return sampled.median - 2 * (sampled.median - sampled.low) > limit
 
 
 def thousands(value):

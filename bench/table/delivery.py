@@ -1,6 +1,6 @@
 """Rows of deliveries per CPU-second of the server: one room, many rooms, bursts, compression."""
 
-from bench import FLOOR_USER_US_MAX, Line, Row, thousands, user_per_delivery
+from bench import FLOOR_USER_US_MAX, Line, Row, is_surely_above, thousands, user_per_delivery
 from judging import at_least, at_most, ratios, spread
 
 USER_BAR = at_most(0.25, unit=" µs")
@@ -36,7 +36,7 @@ def fan_out(bench, what, arguments, bar, *, batch=False, plain=None, serve=None,
         return f"{rate}/CPU-s; {its_user.median:.2f} µs user"
 
     void = []
-    if plain is None and to_many and floor_user.low > FLOOR_USER_US_MAX:
+    if plain is None and to_many and is_surely_above(floor_user, FLOOR_USER_US_MAX):
         void.append(f"floor has {floor_user.median:.2f} user µs per delivery")
     ratio = ratios(gateway, floor, per_cpu_second)
     versus = "" if plain is None else "without: "

@@ -49,7 +49,7 @@ def idle(bench, transport, name, serve=None, bar=IDLE_BAR):
         figure += f"; kernel {kernel / 1000:.2f} kB"
     void = [] if floor <= FLOOR_BYTES_MAX else [f"floor has {floor:.0f} idle bytes"]
     return [Line(f"user memory per idle {name}, {few:,} → {many:,}", figure, f"{floor:.0f} B",
-                 bar=bar, judged=spread([user]), void=void)]
+                 bar=bar, judged=spread([user]), timed=False, void=void)]
 
 
 def subscriptions(bench):
@@ -68,7 +68,8 @@ def subscriptions(bench):
     further = (full - one) / (rooms - 1)
     return [Line(f"user memory per further subscription: a WebSocket session in {rooms} rooms, "
                  f"{few:,} → {many:,}", f"{further:.1f} B; the session {full:,.0f} B",
-                 f"in one room: {one:.0f} B", bar=at_most(48, unit=" B"), judged=spread([further]))]
+                 f"in one room: {one:.0f} B", bar=at_most(48, unit=" B"), judged=spread([further]),
+                 timed=False)]
 
 
 def after_burst(bench):
@@ -95,10 +96,10 @@ def after_burst(bench):
     what = (f"user memory per WebSocket after a burst of {messages} messages of {payload:,} bytes to "
             f"all {clients:,}")
     return [Line(f"{what} ÷ idle", f"{once:.0f} B", f"idle: {idle_bytes:.0f} B",
-                 f"{once / idle_bytes:.3f}", at_most(1.10), spread([once / idle_bytes])),
+                 f"{once / idle_bytes:.3f}", at_most(1.10), spread([once / idle_bytes]), timed=False),
             Line("a second burst adds", f"{twice - once:.1f} B", f"after the first: {once:.0f} B",
                  f"{(twice - once) / once:+.1%}", at_most(2, unit=" %"),
-                 spread([100 * (twice - once) / once]))]
+                 spread([100 * (twice - once) / once]), timed=False)]
 
 
 def rooms(bench):
@@ -124,7 +125,7 @@ def rooms(bench):
     held = spread(map(room_bytes, ours))
     slower = spread(cpu_us(one) / cpu_us(other) for one, other in zip(ours, others))
     return [Line(f"{many:,} rooms with one message of {payload} bytes: user memory per room beyond it",
-                 f"{held.median:.0f} B", bar=at_most(400, unit=" B"), judged=held),
+                 f"{held.median:.0f} B", bar=at_most(400, unit=" B"), judged=held, timed=False),
             Line("the same: CPU time per publish", f"{spread(map(cpu_us, ours)).median:.2f} µs",
                  f"{few} rooms: {spread(map(cpu_us, others)).median:.2f} µs", str(slower),
                  at_most(1.5), slower)]
@@ -132,9 +133,9 @@ def rooms(bench):
 
 ROWS = {
     # Their own floor's bytes decide, whatever its user time.
-    "memory-ws": Row(lambda bench: idle(bench, "ws", "WebSocket in one room"), timed=False, floor=False),
-    "memory-sse": Row(lambda bench: idle(bench, "sse", "SSE stream"), timed=False, floor=False),
-    "memory-rooms": Row(subscriptions, timed=False, floor=False),
-    "memory-burst": Row(after_burst, timed=False, floor=False),
+    "memory-ws": Row(lambda bench: idle(bench, "ws", "WebSocket in one room"), floor=False),
+    "memory-sse": Row(lambda bench: idle(bench, "sse", "SSE stream"), floor=False),
+    "memory-rooms": Row(subscriptions, floor=False),
+    "memory-burst": Row(after_burst, floor=False),
     "rooms": Row(rooms, floor=False),
 }

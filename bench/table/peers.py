@@ -31,4 +31,4 @@ def peer_rows(peer):
     def fan_out(bench):
         return delivery.one_room(bench, "ws", f"WebSockets of {peer}", serve=serve(bench), bar=None)
 
-    return {f"{peer}-memory": Row(idle, timed=False, floor=False), f"{peer}-fan-out": Row(fan_out)}
+    return {f"{peer}-memory": Row(idle, floor=False), f"{peer}-fan-out": Row(fan_out)}

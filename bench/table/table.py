@@ -111,23 +111,25 @@ class Table:
             print(f"bench: {name}: {failure}", file=sys.stderr)
             return
         share = noise.share()
-        void = self._void(row, share)
+        busy = self._busy(share)
+        general = (["quick"] if self.arguments.quick else []) + (self.unsound if row.floor else [])
         result = {"row": name, "quick": self.arguments.quick, "pairs": self.arguments.pairs,
                   "others_cpu_share": round(share, 3), "seconds": round(time.monotonic() - begun, 1),
-                  "lines": [self._line(line, void) for line in lines], "runs": self.processes.runs}
+                  "lines": [self._line(line, general + (busy if line.timed else [])) for line in lines],
+                  "runs": self.processes.runs}
         self.results.append(result)
         write_json(self.out / f"{name}.json", result)
         if name == "floor":
             self.unsound = floor.unsound(lines)
 
-    def _void(self, row, share):
-        """Why the row's figures do not count, whatever they are."""
-        void = ["quick"] if self.arguments.quick else []
-        if row.timed and self.processes.load_core is None:
-            void.append("server and generator shared a core")
-        if row.timed and share > NOISE_MAX:
-            void.append(f"{share:.0%} of the machine went to others")
-        return void + (self.unsound if row.floor else [])
+    def _busy(self, share):
+        """Why figures that depend on time do not count."""
+        busy = []
+        if self.processes.load_core is None:
+            busy.append("server and generator shared a core")
+        if share > NOISE_MAX:
+            busy.append(f"{share:.0%} of the machine went to others")
+        return busy
 
     @staticmethod
     def _line(line, void):

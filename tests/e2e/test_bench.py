@@ -96,6 +96,13 @@ def test_spread_shows_the_median_and_the_quartiles():
     assert str(judging.spread([0.934])) == "0.93"
 
 
+def test_a_peer_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(peers.PEER_PROGRAMS, "ws", ("sh", "no-such-program"))
+    assert peers.missing("ws") == "no-such-program"
+    monkeypatch.setitem(peers.PEER_PROGRAMS, "ws", ("sh", "/bin"))
+    assert peers.missing("ws") == ""
+
+
 @pytest.mark.parametrize("peer", [peer for peer in peers.PEERS if not peers.missing(peer)])
 def test_quick_rows_of_a_peer(tmp_path, peer):
     run = subprocess.run([*TABLE, "--quick", "--peer", peer, "--out", str(tmp_path)], env=ENVIRONMENT,
