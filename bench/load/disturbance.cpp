@@ -3,6 +3,7 @@
 #include "fleet.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace load {
 namespace {
@@ -125,6 +126,34 @@ class Churn final : public Disturbance {
     bool stopped_ = false;
 };
 
+/// All clients lose their connections, and return together when everything has been published.
+class Storm final : public Disturbance {
+  public:
+    Storm(const Options& options, Fleet& fleet) : fleet_(fleet), away_(seconds(options.away_s)) {
+        for (std::size_t i = 0; i < fleet.size(); ++i) fleet.send_away(i);
+    }
+
+    void tick(Instant now) override {
+        if (!stopped_) return;
+        if (return_at_ == Instant{}) return_at_ = now + away_;
+        if (now < return_at_) return;
+        if (!std::exchange(returning_, true)) fleet_.begin_return(now);
+        fleet_.connect_due(now);
+    }
+
+    void stop() override { stopped_ = true; }
+    [[nodiscard]] bool is_settled() const override {
+        return returning_ && fleet_.all_settled() && fleet_.all_back();
+    }
+
+  private:
+    Fleet& fleet_;
+    const Duration away_;
+    bool stopped_ = false;
+    bool returning_ = false;
+    Instant return_at_{};
+};
+
 } // namespace
 
 std::unique_ptr<Disturbance> make_disturbance(const Options& options, Fleet& fleet, Instant now) {
@@ -135,6 +164,8 @@ std::unique_ptr<Disturbance> make_disturbance(const Options& options, Fleet& fle
         return std::make_unique<Pauses>(options, fleet, now);
     case Mode::churn:
         return std::make_unique<Churn>(options, fleet, now);
+    case Mode::storm:
+        return std::make_unique<Storm>(options, fleet);
     case Mode::idle:
     case Mode::broadcast:
     case Mode::publish:

@@ -1,5 +1,5 @@
-// What a mode does to the clients while messages are published: drop them, stop them reading, or
-// exchange them.
+// What a mode does to the clients while messages are published: drop them, stop them reading,
+// exchange them, or send them all away and let them return at once.
 #pragma once
 
 #include "clock.hpp"

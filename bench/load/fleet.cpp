@@ -9,9 +9,6 @@
 namespace load {
 namespace {
 
-// Attempts under way at a time: below the listen backlog that servers commonly have.
-constexpr std::size_t connecting_max = 256;
-
 constexpr Duration close_max = std::chrono::seconds{5};
 constexpr Duration backoff_first = std::chrono::milliseconds{100};
 constexpr Duration backoff_max = std::chrono::seconds{2};
@@ -21,7 +18,8 @@ constexpr Duration backoff_max = std::chrono::seconds{2};
 Fleet::Fleet(Network& network, Tally& tally, Rooms& rooms, const Options& options)
     : options_(options), protocol_settings_{.host = network.server.host,
                                             .token = options.token,
-                                            .deflate = options.deflate},
+                                            .deflate = options.deflate,
+                                            .nchan = options.dialect == Dialect::nchan},
       tally_(tally) {
     const std::size_t total = options.ws + options.sse;
     members_.reserve(total);
@@ -39,8 +37,9 @@ void Fleet::add_member(std::size_t index, bool is_ws, Network& network, Rooms& r
     Subscriber::Settings settings;
     settings.index = index;
     if (is_ws) {
-        settings.protocol = std::make_unique<WsProtocol>(protocol_settings_, room, inflater_,
-                                                         index * 0x9e3779b97f4a7c15U + 1);
+        settings.protocol = std::make_unique<WsProtocol>(
+            protocol_settings_, room, options_.all_rooms ? &rooms : nullptr, inflater_,
+            index * 0x9e3779b97f4a7c15U + 1);
     } else {
         settings.protocol = std::make_unique<SseProtocol>(protocol_settings_, room);
     }
@@ -61,18 +60,18 @@ void Fleet::add_member(std::size_t index, bool is_ws, Network& network, Rooms& r
 void Fleet::connect_due(Instant now) {
     if (started_ == 0) connecting_since_ = now;
     std::size_t due = members_.size();
-    if (options_.connect_rate > 0) {
+    if (is_paced()) {
         const double elapsed = to_seconds(now - connecting_since_);
         due = std::min(due, static_cast<std::size_t>(elapsed * options_.connect_rate) + 1);
     }
-    while (started_ < due && count(SubscriberState::connecting) < connecting_max) {
-        members_[started_++].subscriber->connect(false);
+    while (started_ < due && count(SubscriberState::connecting) < options_.connecting_max) {
+        members_[started_++].subscriber->connect(returning_);
     }
 }
 
 Instant Fleet::next_due() const {
     if (started_ == members_.size()) return Instant::max();
-    if (options_.connect_rate <= 0) return Instant::min();
+    if (!is_paced()) return Instant::min();
     return connecting_since_ + seconds(static_cast<double>(started_) / options_.connect_rate);
 }
 
@@ -104,6 +103,13 @@ void Fleet::drop(std::size_t index, bool orderly, Duration away, bool resume) {
     member.resume = resume;
     member.away = away;
     member.subscriber->leave(orderly);
+}
+
+void Fleet::begin_return(Instant now) {
+    returning_ = true;
+    started_ = 0;
+    tally_.returning_since = now;
+    for (Member& member : members_) member.resume = true;
 }
 
 void Fleet::leave_all() {

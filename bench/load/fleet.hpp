@@ -35,6 +35,13 @@ class Fleet final : public SubscriberOwner {
     /// Sends a live client away. It comes back after `away`, from its last position if `resume`.
     void drop(std::size_t index, bool orderly, Duration away, bool resume);
 
+    /// Closes a live client's connection; it stays away until begin_return().
+    void send_away(std::size_t index) { members_[index].subscriber->leave(false); }
+
+    /// From here on connect_due() brings all clients back, each from its last position, as fast as
+    /// they are let in.
+    void begin_return(Instant now);
+
     /// From here on everyone leaves and nobody comes back.
     void leave_all();
 
@@ -61,6 +68,7 @@ class Fleet final : public SubscriberOwner {
         int failures = 0; // reconnects that failed in a row
     };
     void add_member(std::size_t index, bool is_ws, Network& network, Rooms& rooms);
+    [[nodiscard]] bool is_paced() const { return options_.connect_rate > 0 && !returning_; }
     [[nodiscard]] Member& member_of(const Subscriber& subscriber) {
         return members_[subscriber.index()];
     }
@@ -78,6 +86,7 @@ class Fleet final : public SubscriberOwner {
     std::size_t started_ = 0;
     Instant connecting_since_{};
     std::size_t caught_up_hint_ = 0; // where all_caught_up() found the last one behind
+    bool returning_ = false;
     bool leaving_ = false;
 };
 

@@ -13,15 +13,21 @@
 namespace {
 
 volatile bool interrupted = false;
+volatile bool enough = false;
 
 void on_signal(int /*signal*/) {
     interrupted = true;
 }
 
+void on_enough(int /*signal*/) {
+    enough = true;
+}
+
 int run(const load::Options& options) {
     load::Run the_run{options};
-    const load::Outcome outcome = the_run.execute(interrupted);
+    const load::Outcome outcome = the_run.execute(interrupted, enough);
     const auto checks = load::check(options, the_run.tally(), the_run.rooms(), outcome);
+    if (!options.samples_file.empty()) load::write_samples(options.samples_file, the_run.tally());
     const std::string json = load::to_json(options, the_run.tally(), outcome, checks);
     std::fwrite(json.data(), 1, json.size(), stdout);
     const bool ok =
@@ -37,6 +43,8 @@ int main(int argc, char** argv) {
     // The result is reported also when the run is cut short.
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
+    // Publishing or holding is over; everything after it happens as usual.
+    std::signal(SIGUSR1, on_enough);
     try {
         return run(*parsed.options);
     } catch (const std::invalid_argument& error) {

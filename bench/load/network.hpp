@@ -46,6 +46,8 @@ struct Network {
     Timers timers;
     std::vector<char> scratch; // grows when a single frame is larger
     std::uint64_t bytes_received = 0;
+    bool kernel_timestamps = false; // streams ask the kernel when bytes arrived
+    Instant arrived{};              // the answer for the read under way, if they do
 
   private:
     std::size_t sources_used_ = 0;

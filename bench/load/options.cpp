@@ -12,18 +12,25 @@ namespace {
 
 const std::map<std::string, Mode> modes{{"idle", Mode::idle},       {"broadcast", Mode::broadcast},
                                         {"publish", Mode::publish}, {"resume", Mode::resume},
-                                        {"slow", Mode::slow},       {"churn", Mode::churn}};
+                                        {"slow", Mode::slow},       {"churn", Mode::churn},
+                                        {"storm", Mode::storm}};
+
+const std::map<std::string, Dialect> dialects{{"fanfare", Dialect::fanfare},
+                                              {"nchan", Dialect::nchan}};
 
 void declare(CLI::App& app, Options& o) {
     app.option_defaults()->always_capture_default();
     const auto positive = CLI::PositiveNumber;
     const auto not_negative = CLI::NonNegativeNumber;
     app.add_option("--url", o.url, "server, http://host:port");
-    app.add_option("--mode", o.mode, "idle, broadcast, publish, resume, slow or churn")
+    app.add_option("--mode", o.mode, "idle, broadcast, publish, resume, slow, churn or storm")
         ->transform(CLI::CheckedTransformer(modes, CLI::ignore_case));
+    app.add_option("--dialect", o.dialect, "fanfare or nchan; nchan: --ws, one publisher")
+        ->transform(CLI::CheckedTransformer(dialects, CLI::ignore_case));
     app.add_option("--ws", o.ws, "WebSocket clients");
     app.add_option("--sse", o.sse, "Server-Sent Events clients");
     app.add_option("--rooms", o.rooms, "rooms; clients and messages go round")->check(positive);
+    app.add_flag("--all-rooms", o.all_rooms, "idle: every WebSocket client is in all rooms");
     app.add_option("--room-prefix", o.room_prefix, "rooms are named by prefix and index");
     app.add_option("--token", o.token, "the clients' token, sent as ?token=");
     app.add_option("--api-key", o.api_key, "the publishers' key, sent as X-API-Key");
@@ -53,13 +60,17 @@ void declare(CLI::App& app, Options& o) {
         ->check(not_negative);
     app.add_option("--connect-timeout", o.connect_max_s, "s to connect and subscribe")
         ->check(positive);
+    app.add_option("--connecting-max", o.connecting_max, "clients on their way at a time")
+        ->check(positive);
     app.add_option("--settle", o.settle_s, "s between connecting and publishing")
         ->check(not_negative);
     app.add_option("--hold", o.hold_s, "idle: s to stay")->check(not_negative);
     app.add_option("--fraction", o.fraction, "resume, slow: part of the clients affected")
         ->check(CLI::Range(0.0, 1.0));
     app.add_option("--every", o.every_s, "resume: s between drops")->check(positive);
-    app.add_option("--away", o.away_s, "resume, churn: s until a client comes back")
+    app.add_option("--away", o.away_s,
+                   "resume, churn: s until a client comes back; storm: s from the last publish to "
+                   "the return")
         ->check(not_negative);
     app.add_option("--pause", o.pause_s, "slow: s without reading")->check(not_negative);
     app.add_option("--churn-rate", o.churn_rate, "churn: clients/s that leave")->check(positive);
@@ -71,6 +82,10 @@ void declare(CLI::App& app, Options& o) {
 
     app.add_option("--timeout", o.timeout_s, "s that bound the whole run")->check(positive);
     app.add_flag("--spin", o.spin, "poll busily instead of sleeping");
+    app.add_flag("--kernel-timestamps", o.kernel_timestamps,
+                 "latency ends when the kernel has the message, not when this program reads it");
+    app.add_option("--samples", o.samples_file,
+                   "write each latency to this file: CLOCK_MONOTONIC ns of the send, ns it took");
     app.add_flag("--quiet", o.quiet, "no progress on stderr");
     app.add_option("--pid", o.pids, "the server's process, to report its memory and CPU time")
         ->delimiter(',');
@@ -108,6 +123,15 @@ void check(Options& options) {
     }
     if (options.ndjson && options.batch == 0) {
         throw std::invalid_argument("--ndjson needs --batch");
+    }
+    if (options.all_rooms && (options.mode != Mode::idle || options.sse > 0)) {
+        throw std::invalid_argument("--all-rooms is for --mode idle with --ws");
+    }
+    if (options.dialect == Dialect::nchan &&
+        (options.sse > 0 || options.publishers > 1 ||
+         (options.mode != Mode::idle && options.mode != Mode::broadcast))) {
+        throw std::invalid_argument(
+            "--dialect nchan is for --mode idle and broadcast, with --ws and one publisher");
     }
     if (options.mode == Mode::idle) options.publishers = 0;
     if (options.publishes() && options.messages == 0 && options.duration_s <= 0) {

@@ -17,17 +17,23 @@ enum class Mode {
     resume,    // broadcast, while a part of the clients drops out and resumes
     slow,      // broadcast, while a part of the clients does not read
     churn,     // broadcast, while clients leave and new ones come
+    storm,     // all clients leave, miss the messages, and return at once
 };
 
 [[nodiscard]] const char* to_string(Mode mode);
+
+/// Whose protocol is spoken. nchan knows no offsets: the publisher writes them into its messages.
+enum class Dialect { fanfare, nchan };
 
 /// Defaults are those of the command line; times in seconds, as their names say.
 struct Options {
     std::string url = "http://127.0.0.1:8080";
     Mode mode = Mode::broadcast;
+    Dialect dialect = Dialect::fanfare;
     std::size_t ws = 0;
     std::size_t sse = 0;
     std::size_t rooms = 1;
+    bool all_rooms = false; // mode idle: every client is in all rooms instead of one
     std::string room_prefix = "load";
     std::string token;
     std::string api_key;
@@ -46,12 +52,15 @@ struct Options {
 
     double connect_rate = 2000; // per second; 0: as fast as answers come
     double connect_max_s = 10;
-    double settle_s = 1;   // between the last connect and the plateau's sample
-    double hold_s = 10;    // mode idle
-    double fraction = 0.2; // of the clients that mode resume or slow affects
-    double every_s = 1;    // mode resume: time between two drops
-    double away_s = 0.3;   // modes resume and churn: time until a dropped client comes back
-    double pause_s = 3;    // mode slow: time without reading
+    std::size_t connecting_max = 256; // attempts under way at a time
+    double settle_s = 1;              // between the last connect and the plateau's sample
+    double hold_s = 10;               // mode idle
+    double fraction = 0.2;            // of the clients that mode resume or slow affects
+    double every_s = 1;               // mode resume: time between two drops
+    // modes resume and churn: time until a dropped client comes back; storm: from the last publish
+    // to the return
+    double away_s = 0.3;
+    double pause_s = 3; // mode slow: time without reading
     double churn_rate = 100;
     bool reconnect = false; // resume after unexpected closes in every mode
     bool allow_unrecovered = false;
@@ -60,6 +69,8 @@ struct Options {
     double timeout_s = 120;
     bool spin = false;
     bool quiet = false;
+    bool kernel_timestamps = false; // when a message arrived is what the kernel says
+    std::string samples_file;       // where each latency goes, with its time
     std::vector<pid_t> pids;
 
     [[nodiscard]] bool publishes() const { return mode != Mode::idle; }

@@ -15,11 +15,15 @@ struct ProcessStats {
     // space; unlike rss it holds no program text or mapped files. Zero where smaps_rollup may not
     // be read.
     std::uint64_t anonymous_bytes = 0;
+    // Both parts are as /proc has them, which means little over seconds, unless user_is_sampled:
+    // then they are the UserClock's, since it began.
     double user_s = 0;
     double system_s = 0;
+    double run_s = 0; // both together, to the nanosecond
+    bool user_is_sampled = false;
     bool readable = false; // every process was there
 
-    [[nodiscard]] double cpu_s() const { return user_s + system_s; }
+    [[nodiscard]] double cpu_s() const { return run_s; }
 };
 
 [[nodiscard]] ProcessStats sample(const std::vector<pid_t>& pids);

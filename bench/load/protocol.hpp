@@ -85,6 +85,7 @@ struct ProtocolSettings {
     std::string host;
     std::string token; // empty: anonymous
     bool deflate = false;
+    bool nchan = false; // no subprotocol, no welcome: who is upgraded is subscribed
 };
 
 } // namespace load

@@ -13,8 +13,9 @@ constexpr Duration away_max = std::chrono::seconds{10};
 
 } // namespace
 
-Publisher::Publisher(Network& network, Tally& tally, PublisherOwner& owner, bool patient)
-    : network_(network), tally_(tally), owner_(owner), patient_(patient), stream_(network, *this) {}
+Publisher::Publisher(Network& network, Tally& tally, PublisherOwner& owner, Settings settings)
+    : network_(network), tally_(tally), owner_(owner), settings_(settings),
+      stream_(network, *this) {}
 
 void Publisher::connect() {
     if (away_since_ == Instant{}) away_since_ = Clock::now();
@@ -23,9 +24,9 @@ void Publisher::connect() {
     if (error != 0) on_ended(error);
 }
 
-void Publisher::send(std::string_view request, Room& room, std::size_t messages, Instant now) {
+void Publisher::send(std::string_view request, Room* room, std::size_t messages, Instant now) {
     sent_ = now;
-    room_ = &room;
+    room_ = room;
     messages_ = messages;
     state_ = State::head;
     stream_.send(request);
@@ -84,8 +85,8 @@ void Publisher::on_answer() {
         tally_.publish_time.record(now - sent_);
         const std::string_view epoch = find_text(body_text_, "\"epoch\":");
         if (const auto offset = find_number(body_text_, "\"offset\":")) {
-            room_->note(epoch, *offset);
-        } else {
+            if (room_ != nullptr) room_->note(epoch, *offset);
+        } else if (settings_.gets_positions) {
             ++tally_.faults["publish_answer_without_offset"];
         }
     } else {
@@ -128,7 +129,7 @@ void Publisher::reconnect(Duration delay) {
     owner_.on_lost(*this);
     const Instant now = Clock::now();
     if (away_since_ == Instant{}) away_since_ = now;
-    if (!patient_ && now - away_since_ > away_max) return owner_.on_given_up(*this);
+    if (!settings_.patient && now - away_since_ > away_max) return owner_.on_given_up(*this);
     network_.timers.schedule(now + delay, *this, 0);
 }
 

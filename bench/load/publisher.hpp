@@ -28,14 +28,17 @@ class PublisherOwner {
 
 class Publisher final : public StreamHandler, public Timed {
   public:
-    /// `patient`: never gives up connecting; else after ten seconds without success.
-    Publisher(Network& network, Tally& tally, PublisherOwner& owner, bool patient);
+    struct Settings {
+        bool patient = false;       // never gives up connecting; else after ten seconds in vain
+        bool gets_positions = true; // answers say what became of the message
+    };
+    Publisher(Network& network, Tally& tally, PublisherOwner& owner, Settings settings);
 
     void connect();
 
-    /// Sends a whole HTTP request that publishes into `room`; more than one message: a batch, whose
-    /// rooms are not kept track of. Only when idle.
-    void send(std::string_view request, Room& room, std::size_t messages, Instant now);
+    /// Sends a whole HTTP request that publishes into `room`, null where the room is not kept track
+    /// of; more than one message: a batch. Only when idle.
+    void send(std::string_view request, Room* room, std::size_t messages, Instant now);
 
     void on_connected() override;
     std::size_t on_bytes(std::string_view bytes) override;
@@ -57,7 +60,7 @@ class Publisher final : public StreamHandler, public Timed {
     Network& network_;
     Tally& tally_;
     PublisherOwner& owner_;
-    const bool patient_;
+    const Settings settings_;
     TcpStream stream_;
     State state_ = State::away;
     Instant away_since_{};

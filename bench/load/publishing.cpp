@@ -41,14 +41,18 @@ std::string read_line(const std::string& path) {
 Publishing::Publishing(Network& network, Tally& tally, Rooms& rooms, const Options& options)
     : options_(options), filler_(make_filler(options.payload_bytes)), tally_(tally), rooms_(rooms) {
     if (!options.data_file.empty()) data_json_ = read_line(options.data_file);
-    head_ = options.batch > 0 ? "POST /api/v1/publish/batch" : "POST /api/v1/publish";
-    head_ += " HTTP/1.1\r\nHost: " + network.server.host + "\r\n";
+    target_ = options.dialect == Dialect::nchan ? "/pub?id="
+              : options.batch > 0               ? "/api/v1/publish/batch"
+                                                : "/api/v1/publish";
+    head_ = " HTTP/1.1\r\nHost: " + network.server.host + "\r\n";
     if (!options.api_key.empty()) head_ += "X-API-Key: " + options.api_key + "\r\n";
     head_ += options.ndjson ? "Content-Type: application/x-ndjson\r\nContent-Length: "
                             : "Content-Type: application/json\r\nContent-Length: ";
     for (std::size_t i = 0; i < options.publishers; ++i) {
-        publishers_.push_back(
-            std::make_unique<Publisher>(network, tally, *this, options.reconnect));
+        publishers_.push_back(std::make_unique<Publisher>(
+            network, tally, *this,
+            Publisher::Settings{.patient = options.reconnect,
+                                .gets_positions = options.dialect == Dialect::fanfare}));
     }
 }
 
@@ -115,7 +119,7 @@ Instant Publishing::next_due() const {
 void Publishing::send_next(Publisher& publisher, Instant now) {
     if (options_.rate > 0) tally_.schedule_lag.record(now - due_at(tally_.attempted));
     body_.clear();
-    Room& room = append_publish(now);
+    Room* const room = append_publish(now);
     std::size_t messages = 1;
     if (options_.batch > 0) {
         if (!options_.ndjson) body_.insert(body_.begin(), '[');
@@ -126,15 +130,23 @@ void Publishing::send_next(Publisher& publisher, Instant now) {
         if (!options_.ndjson) body_ += ']';
     }
     request_.clear();
-    fmt::format_to(std::back_inserter(request_), "{}{}\r\n\r\n{}", head_, body_.size(), body_);
+    const bool by_url = options_.dialect == Dialect::nchan;
+    fmt::format_to(std::back_inserter(request_), "POST {}{}{}{}\r\n\r\n{}", target_,
+                   by_url ? std::string_view{room->name} : "", head_, body_.size(), body_);
     ++in_flight_;
     publisher.send(request_, room, messages, now);
 }
 
-Room& Publishing::append_publish(Instant now) {
+Room* Publishing::append_publish(Instant now) {
     const std::uint64_t message = tally_.attempted++;
-    Room& room = rooms_[message % rooms_.size()];
-    fmt::format_to(std::back_inserter(body_), R"({{"room":"{}","data":)", room.name);
+    const std::size_t index = message % options_.rooms;
+    Room* const room = rooms_.empty() ? nullptr : &rooms_[index];
+    if (options_.dialect == Dialect::nchan) {
+        append_numbered(*room, message / options_.rooms + 1);
+    } else {
+        fmt::format_to(std::back_inserter(body_), R"({{"room":"{}{}","data":)",
+                       options_.room_prefix, index);
+    }
     const std::size_t data_begin = body_.size();
     fmt::format_to(std::back_inserter(body_), R"({{"n":{},"t":{},"p":)", message,
                    now.time_since_epoch().count());
@@ -148,6 +160,12 @@ Room& Publishing::append_publish(Instant now) {
     body_.append(filler_, 0, options_.payload_bytes - std::min(options_.payload_bytes, used));
     body_ += "\"}}";
     return room;
+}
+
+void Publishing::append_numbered(Room& room, std::uint64_t offset) {
+    fmt::format_to(std::back_inserter(body_), R"({{"op":"message","room":"{}","offset":{},"data":)",
+                   room.name, offset);
+    room.note(nchan_epoch, offset);
 }
 
 } // namespace load

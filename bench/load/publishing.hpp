@@ -43,13 +43,16 @@ class Publishing final : public PublisherOwner {
     void send_next(Publisher& publisher, Instant now);
     /// Whether another message is due; stops when the last one was sent or the time is over.
     [[nodiscard]] bool is_due(Instant now);
-    /// Appends the next message's publish to body_; returns its room.
-    Room& append_publish(Instant now);
+    /// Appends the next message's publish to body_; returns its room, null in mode publish.
+    Room* append_publish(Instant now);
+    /// Begins body_ with the frame that its subscribers will see; its number is noted as published.
+    void append_numbered(Room& room, std::uint64_t offset);
     [[nodiscard]] Instant due_at(std::uint64_t message) const;
 
     // constant after construction
     const Options& options_;
-    std::string head_; // of every request, up to the value of Content-Length
+    std::string target_; // of every request's first line
+    std::string head_;   // what follows it, up to the value of Content-Length
     std::string filler_;
     std::string data_json_; // of --data-file; empty: the filler is sent
 

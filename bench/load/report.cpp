@@ -3,6 +3,9 @@
 #include "json_writer.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <system_error>
 
 namespace load {
 namespace {
@@ -19,9 +22,11 @@ void write_settings(JsonWriter& json, const Options& o) {
     json.begin_object("settings");
     json.field("url", o.url);
     json.field("mode", to_string(o.mode));
+    json.field("dialect", o.dialect == Dialect::nchan ? "nchan" : "fanfare");
     json.field("ws", o.ws);
     json.field("sse", o.sse);
     json.field("rooms", o.rooms);
+    json.field("all_rooms", o.all_rooms);
     json.field("room_prefix", o.room_prefix);
     json.field("token", !o.token.empty());
     json.field("api_key", !o.api_key.empty());
@@ -38,6 +43,7 @@ void write_settings(JsonWriter& json, const Options& o) {
     json.field("allow_publish_failures", o.allow_publish_failures);
     json.field("connect_rate", o.connect_rate);
     json.field("connect_timeout_s", o.connect_max_s);
+    json.field("connecting_max", o.connecting_max);
     json.field("settle_s", o.settle_s);
     json.field("hold_s", o.hold_s);
     json.field("fraction", o.fraction);
@@ -50,6 +56,7 @@ void write_settings(JsonWriter& json, const Options& o) {
     json.field("drain_s", o.drain_s);
     json.field("timeout_s", o.timeout_s);
     json.field("spin", o.spin);
+    json.field("kernel_timestamps", o.kernel_timestamps);
     json.end_object();
 }
 
@@ -141,6 +148,17 @@ void write_sample(JsonWriter& json, std::string_view key, const ProcessStats& st
     json.field("anonymous_bytes", stats.anonymous_bytes);
     json.field("user_s", stats.user_s);
     json.field("system_s", stats.system_s);
+    json.field("run_s", stats.run_s);
+    json.field("user_is_sampled", stats.user_is_sampled);
+    json.end_object();
+}
+
+void write_storm(JsonWriter& json, const Tally& tally, const Outcome& outcome) {
+    json.begin_object("storm");
+    json.field("left_ns", tally.first_publish.time_since_epoch().count());
+    json.field("begin_ns", tally.returning_since.time_since_epoch().count());
+    json.field("seconds_until_live", to_seconds(outcome.back));
+    json.field("seconds", to_seconds(outcome.storm));
     json.end_object();
 }
 
@@ -153,11 +171,14 @@ void write_server(JsonWriter& json, const Tally& tally, const Outcome& outcome) 
     const auto live = static_cast<double>(outcome.live_at_plateau);
     json.begin_object("server");
     write_sample(json, "before", before);
+    write_sample(json, "connected", outcome.server_connected);
     write_sample(json, "plateau", plateau);
     write_sample(json, "after", after);
     json.field("user_bytes_per_connection", ratio(static_cast<double>(plateau.anonymous_bytes) -
                                                       static_cast<double>(before.anonymous_bytes),
                                                   live));
+    json.field("connects_per_cpu_s",
+               ratio(live, outcome.server_connected.cpu_s() - before.cpu_s()));
     json.field("cpu_s", cpu_s);
     json.field("cpu_share", ratio(cpu_s, outcome.measured_s));
     json.field("deliveries_per_cpu_s", ratio(deliveries, cpu_s));
@@ -206,6 +227,15 @@ std::vector<Check> check(const Options& options, const Tally& tally, const Rooms
     return checks;
 }
 
+void write_samples(const std::string& path, const Tally& tally) {
+    std::ofstream file{path};
+    for (const auto& [sent_ns, latency] : tally.samples) {
+        file << sent_ns << ' ' << latency.count() << '\n';
+    }
+    file.close();
+    if (!file) throw std::system_error(errno, std::generic_category(), path);
+}
+
 std::string to_json(const Options& options, const Tally& tally, const Outcome& outcome,
                     const std::vector<Check>& checks) {
     const bool ok =
@@ -230,6 +260,7 @@ std::string to_json(const Options& options, const Tally& tally, const Outcome& o
     json.field("active_seconds", to_seconds(outcome.active));
     json.field("measured_seconds", outcome.measured_s);
     json.field("bytes_received", outcome.bytes_received);
+    if (options.mode == Mode::storm) write_storm(json, tally, outcome);
     if (!options.pids.empty()) write_server(json, tally, outcome);
     write_generator(json, outcome);
     json.end_object();

@@ -21,6 +21,10 @@ struct Check {
 [[nodiscard]] std::vector<Check> check(const Options& options, const Tally& tally,
                                        const Rooms& rooms, const Outcome& outcome);
 
+/// Writes one line per sample: the send's time and the latency, in nanoseconds. Throws
+/// std::system_error.
+void write_samples(const std::string& path, const Tally& tally);
+
 /// The whole result as a JSON document. Secrets are left out. The fields: README.md.
 [[nodiscard]] std::string to_json(const Options& options, const Tally& tally,
                                   const Outcome& outcome, const std::vector<Check>& checks);

@@ -34,6 +34,9 @@ class Arrivals {
     std::uint64_t first_ = 0; // offset of the first count
 };
 
+/// The epoch of rooms whose messages the publisher numbers itself.
+inline constexpr std::string_view nchan_epoch = "nchan";
+
 struct Room {
     std::string name;
     std::string epoch;

@@ -17,8 +17,10 @@ constexpr Duration linger = std::chrono::milliseconds{200};
 // Close handshakes end by then, of their own or by each subscriber's timer.
 constexpr Duration leaving_max = std::chrono::seconds{6};
 
+/// None in mode publish: nobody is there to compare with, and there may be millions.
 Rooms make_rooms(const Options& options) {
     Rooms rooms;
+    if (options.mode == Mode::publish) return rooms;
     rooms.reserve(options.rooms);
     for (std::size_t i = 0; i < options.rooms; ++i) {
         rooms.emplace_back(options.room_prefix + std::to_string(i));
@@ -32,17 +34,20 @@ Rooms make_rooms(const Options& options) {
 } // namespace
 
 Run::Run(const Options& options)
-    : options_(options), network_(resolve(options.url)), rooms_(make_rooms(options)),
-      fleet_(network_, tally_, rooms_, options), publishing_(network_, tally_, rooms_, options) {
+    : options_(options), user_clock_(options.pids), network_(resolve(options.url)),
+      rooms_(make_rooms(options)), fleet_(network_, tally_, rooms_, options),
+      publishing_(network_, tally_, rooms_, options) {
     for (const std::string& text : options.source_addresses) {
         network_.sources.push_back(parse_source(text));
     }
+    network_.kernel_timestamps = options.kernel_timestamps;
+    tally_.keeps_samples = !options.samples_file.empty();
 }
 
-Outcome Run::execute(const volatile bool& interrupted) {
+Outcome Run::execute(const volatile bool& interrupted, const volatile bool& enough) {
     run_since_ = Clock::now();
     progress_next_ = run_since_ + std::chrono::seconds{1};
-    outcome_.server_before = sample(options_.pids);
+    outcome_.server_before = sample_server();
     enter(Phase::connecting, run_since_);
     const Instant deadline = run_since_ + seconds(options_.timeout_s);
 
@@ -55,7 +60,7 @@ Outcome Run::execute(const volatile bool& interrupted) {
             begin_leaving(now);
         }
         network_.timers.run(now);
-        step(now);
+        step(now, enough);
         show_progress(now);
         network_.poller.wait(options_.spin ? Duration::zero() : time_to_sleep(now));
     }
@@ -67,12 +72,13 @@ Outcome Run::execute(const volatile bool& interrupted) {
     return outcome_;
 }
 
-void Run::step(Instant now) {
+void Run::step(Instant now, bool enough) {
     switch (phase_) {
     case Phase::connecting:
         fleet_.connect_due(now);
         if (!fleet_.all_settled()) return;
         outcome_.connecting = now - run_since_;
+        outcome_.server_connected = sample_server();
         // Without a single client there is nothing to measure; the refusals are the result.
         if (fleet_.size() > 0 && fleet_.count(SubscriberState::live) == 0) {
             return begin_leaving(now);
@@ -87,10 +93,11 @@ void Run::step(Instant now) {
         publishing_.start(now);
         return enter(Phase::publishing, now);
     case Phase::holding:
-        if (now - phase_since_ < seconds(options_.hold_s)) return;
+        if (now - phase_since_ < seconds(options_.hold_s) && !enough) return;
         end_measuring(now);
         return begin_leaving(now);
     case Phase::publishing:
+        if (enough) publishing_.stop();
         publishing_.tick(now);
         disturbance_->tick(now);
         if (!publishing_.is_finished()) return;
@@ -119,18 +126,33 @@ void Run::step(Instant now) {
 void Run::enter(Phase phase, Instant now) {
     phase_ = phase;
     phase_since_ = now;
+    progress_next_ = now; // whoever waits for a phase need not wait for the next second
+}
+
+ProcessStats Run::sample_server() const {
+    ProcessStats stats = sample(options_.pids);
+    if (const auto user_s = user_clock_.seconds()) {
+        stats.user_s = *user_s;
+        stats.system_s = std::max(0.0, stats.run_s - *user_s);
+        stats.user_is_sampled = true;
+    }
+    return stats;
 }
 
 void Run::begin_measuring(Instant now) {
     outcome_.live_at_plateau = fleet_.count(SubscriberState::live);
-    outcome_.server_plateau = sample(options_.pids);
+    outcome_.server_plateau = sample_server();
     measured_since_ = now;
 }
 
 void Run::end_measuring(Instant now) {
-    outcome_.server_after = sample(options_.pids);
+    outcome_.server_after = sample_server();
     if (measured_since_ == Instant{}) return; // the plateau was never reached
     outcome_.measured_s = to_seconds(now - measured_since_);
+    if (tally_.returning_since != Instant{}) {
+        outcome_.back = tally_.last_live - tally_.returning_since;
+        outcome_.storm = std::max(tally_.last_live, tally_.last_delivery) - tally_.returning_since;
+    }
     outcome_.active = std::max(tally_.last_delivery, tally_.last_answer) - tally_.first_publish;
 }
 

@@ -8,6 +8,7 @@
 #include "process_stats.hpp"
 #include "publishing.hpp"
 #include "tally.hpp"
+#include "user_clock.hpp"
 
 #include <memory>
 
@@ -24,14 +25,17 @@ struct Outcome {
     Duration elapsed{};
     Duration connecting{}; // until the last client was live or refused
     Duration active{};     // from the first publish to the last answer or delivery
+    Duration back{};       // mode storm: from the first return until the last was live again
+    Duration storm{};      // the same until the last missed message was in, too
     std::uint64_t bytes_received = 0;
     std::uint64_t polls = 0;
     std::uint64_t polls_empty = 0;
-    ProcessStats own;            // the generator's CPU time over the whole run
-    double measured_s = 0;       // from the plateau's sample to the one after
-    ProcessStats server_before;  // before the first connect
-    ProcessStats server_plateau; // all connected, nothing published
-    ProcessStats server_after;   // when the last message was in, or the hold was over
+    ProcessStats own;              // the generator's CPU time over the whole run
+    double measured_s = 0;         // from the plateau's sample to the one after
+    ProcessStats server_before;    // before the first connect
+    ProcessStats server_connected; // the last client has just come in
+    ProcessStats server_plateau;   // all connected, nothing published
+    ProcessStats server_after;     // when the last message was in, or the hold was over
 };
 
 class Run {
@@ -40,8 +44,9 @@ class Run {
     explicit Run(const Options& options);
 
     /// Runs to the end, at most --timeout plus a short goodbye. `interrupted` is looked at in
-    /// every turn of the loop; set by a signal handler, it ends the run early.
-    [[nodiscard]] Outcome execute(const volatile bool& interrupted);
+    /// every turn of the loop; set by a signal handler, it ends the run early. `enough`, likewise,
+    /// ends publishing or holding only, and the run goes on to a complete result.
+    [[nodiscard]] Outcome execute(const volatile bool& interrupted, const volatile bool& enough);
 
     [[nodiscard]] const Tally& tally() const { return tally_; }
     [[nodiscard]] const Rooms& rooms() const { return rooms_; }
@@ -58,8 +63,9 @@ class Run {
         finished,
     };
 
-    void step(Instant now);
+    void step(Instant now, bool enough);
     void enter(Phase phase, Instant now);
+    [[nodiscard]] ProcessStats sample_server() const;
     void begin_measuring(Instant now);
     void end_measuring(Instant now);
     void begin_leaving(Instant now);
@@ -69,6 +75,7 @@ class Run {
 
     // constant after construction
     const Options& options_;
+    const UserClock user_clock_;
 
     Network network_;
     Tally tally_;

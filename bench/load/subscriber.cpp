@@ -58,7 +58,8 @@ void Subscriber::on_connected() {
 }
 
 std::size_t Subscriber::on_bytes(std::string_view bytes) {
-    received_ = Clock::now(); // once per read, not per message: the bytes arrived together
+    // Once per read, not per message: the bytes arrived together.
+    received_ = network_.kernel_timestamps ? network_.arrived : Clock::now();
     return settings_.protocol->read(bytes, *this);
 }
 
@@ -107,7 +108,8 @@ void Subscriber::on_live(const Start& start) {
         ++(settings_.slow ? tally_.slow_unrecovered : tally_.unrecovered);
         sequence_.start(start.offset);
     }
-    tally_.subscribe_time.record(Clock::now() - connect_started_);
+    tally_.last_live = Clock::now();
+    tally_.subscribe_time.record(tally_.last_live - connect_started_);
     if (was_live_) {
         ++tally_.reconnects;
     } else {
@@ -142,6 +144,7 @@ void Subscriber::on_message(const Delivery& delivery) {
             received_.time_since_epoch() - Duration{static_cast<std::int64_t>(*delivery.sent_ns)};
         if (latency >= latency_max) return;
         tally_.latency.record(latency);
+        if (tally_.keeps_samples) tally_.samples.push_back({*delivery.sent_ns, latency});
         if (room_.arrivals && room_.arrivals->add(delivery.offset, room_.receivers)) {
             tally_.last_receive.record(latency);
         }

@@ -7,11 +7,18 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace load {
 
 /// Counts by name, for what is rare: close codes, refusals, faults.
 using Counts = std::map<std::string, std::uint64_t, std::less<>>;
+
+/// One message's way to one subscriber.
+struct Sample {
+    std::uint64_t sent_ns; // CLOCK_MONOTONIC
+    Duration latency;
+};
 
 struct Tally {
     // connections
@@ -27,7 +34,9 @@ struct Tally {
     Counts others;                            // frames and events that are only counted
     std::map<int, std::uint64_t> ws_statuses; // HTTP statuses of handshakes
     std::map<int, std::uint64_t> sse_statuses;
-    Histogram subscribe_time; // from connect() to the granted subscription
+    Histogram subscribe_time;  // from connect() to the granted subscription
+    Instant last_live{};       // when a subscription was last granted
+    Instant returning_since{}; // mode storm: when the first client came back
 
     // messages
     std::uint64_t deliveries = 0;
@@ -45,6 +54,8 @@ struct Tally {
     Instant last_delivery{};
     Histogram latency; // from the publisher's send to the subscriber's receive, live messages only
     Histogram last_receive; // the same to the last of the room's subscribers, once per message
+    bool keeps_samples = false;
+    std::vector<Sample> samples; // what `latency` counts, if it is to be kept
 
     // publishes
     std::uint64_t attempted = 0;

@@ -1,11 +1,14 @@
 #include "tcp_stream.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 namespace load {
@@ -25,6 +28,7 @@ int TcpStream::connect(int receive_buffer) {
     const int fd = ::socket(peer.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return errno;
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (network_.kernel_timestamps) set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
     // Only before the connection is made does SO_RCVBUF bound the window that the peer is told.
     if (receive_buffer > 0) set_option(fd, SOL_SOCKET, SO_RCVBUF, receive_buffer);
     int error = 0;
@@ -106,7 +110,7 @@ void TcpStream::read() {
     std::vector<char>& scratch = network_.scratch;
     const std::size_t kept = unread_.size();
     if (scratch.size() < kept + read_room_min) scratch.resize(2 * (kept + read_room_min));
-    const ssize_t got = ::recv(fd_, scratch.data() + kept, scratch.size() - kept, 0);
+    const ssize_t got = receive(scratch.data() + kept, scratch.size() - kept);
     if (got == 0) return end(0);
     if (got < 0) {
         if (errno != EAGAIN && errno != EINTR) end(errno);
@@ -122,6 +126,31 @@ void TcpStream::read() {
     } else if (kept > 0) {
         unread_.clear();
     }
+}
+
+ssize_t TcpStream::receive(char* buffer, std::size_t size) {
+    if (!network_.kernel_timestamps) return ::recv(fd_, buffer, size, 0);
+    iovec bytes{.iov_base = buffer, .iov_len = size};
+    alignas(cmsghdr) std::array<char, 256> control;
+    msghdr message{};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t got = ::recvmsg(fd_, &message, 0);
+    network_.arrived = Clock::now();
+    for (const cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+         part = CMSG_NXTHDR(&message, const_cast<cmsghdr*>(part))) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_TIMESTAMPNS) continue;
+        timespec stamp{};
+        std::memcpy(&stamp, CMSG_DATA(part), sizeof stamp);
+        // The kernel's stamp is wall time; how long ago it was holds for any clock.
+        const auto wall = std::chrono::system_clock::now().time_since_epoch();
+        const Duration ago = std::chrono::duration_cast<Duration>(wall) -
+                             std::chrono::seconds{stamp.tv_sec} - Duration{stamp.tv_nsec};
+        network_.arrived -= std::max(ago, Duration::zero());
+    }
+    return got;
 }
 
 void TcpStream::end(int error) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 
 namespace load {
 
@@ -52,6 +53,8 @@ class TcpStream final : public Pollable {
     void on_connect_result();
     void flush();
     void read();
+    /// recv(), and when the last of the bytes arrived.
+    [[nodiscard]] ssize_t receive(char* buffer, std::size_t size);
     void end(int error);
     void update_interest();
 

@@ -63,15 +63,18 @@ std::string accept_for(std::string_view key) {
     return base64(digest.data(), size);
 }
 
-std::string upgrade_request(const ProtocolSettings& settings, std::string_view key) {
-    std::string request = "GET /ws";
+std::string upgrade_request(const ProtocolSettings& settings, std::string_view room,
+                            std::string_view key) {
+    std::string request = settings.nchan ? "GET /sub?id=" + std::string{room} : "GET /ws";
     if (!settings.token.empty()) request += "?token=" + settings.token;
     request += " HTTP/1.1\r\nHost: " + settings.host;
     request += "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13";
     request += "\r\nSec-WebSocket-Key: ";
     request += key;
-    request += "\r\nSec-WebSocket-Protocol: ";
-    request += subprotocol;
+    if (!settings.nchan) {
+        request += "\r\nSec-WebSocket-Protocol: ";
+        request += subprotocol;
+    }
     if (settings.deflate) {
         request += "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits";
     }
@@ -85,7 +88,7 @@ Agreement check_response(const ResponseHead& head, const ProtocolSettings& setti
         return {.fault = "ws_no_upgrade"};
     }
     if (head.field("Sec-WebSocket-Accept") != accept_for(key)) return {.fault = "ws_bad_accept"};
-    if (head.field("Sec-WebSocket-Protocol") != subprotocol) {
+    if (!settings.nchan && head.field("Sec-WebSocket-Protocol") != subprotocol) {
         return {.fault = "ws_subprotocol_not_chosen"};
     }
     return check_extensions(head.field("Sec-WebSocket-Extensions"), settings.deflate);

@@ -16,8 +16,9 @@ namespace load {
 /// The Sec-WebSocket-Accept that belongs to `key`.
 [[nodiscard]] std::string accept_for(std::string_view key);
 
-/// The request for GET /ws.
-[[nodiscard]] std::string upgrade_request(const ProtocolSettings& settings, std::string_view key);
+/// The request for GET /ws; of nchan for its subscribers' location, which names the room.
+[[nodiscard]] std::string upgrade_request(const ProtocolSettings& settings, std::string_view room,
+                                          std::string_view key);
 
 /// What was agreed in a 101 response.
 struct Agreement {

@@ -16,11 +16,16 @@ std::string close_payload(unsigned code) {
     return {static_cast<char>(code >> 8), static_cast<char>(code & 0xffU)};
 }
 
+/// `since`: empty, or the member with its comma.
+std::string subscribe_request(int id, std::string_view room, std::string_view since) {
+    return fmt::format(R"({{"id":{},"op":"subscribe","room":"{}"{}}})", id, room, since);
+}
+
 } // namespace
 
-WsProtocol::WsProtocol(const ProtocolSettings& settings, const Room& room, Inflater& shared,
-                       std::uint64_t seed)
-    : settings_(settings), room_(room), shared_inflater_(shared), random_(seed) {}
+WsProtocol::WsProtocol(const ProtocolSettings& settings, const Room& room, const Rooms* all,
+                       Inflater& shared, std::uint64_t seed)
+    : settings_(settings), room_(room), all_rooms_(all), shared_inflater_(shared), random_(seed) {}
 
 std::string WsProtocol::open(const Position* resume) {
     stage_ = Stage::handshake;
@@ -34,7 +39,7 @@ std::string WsProtocol::open(const Position* resume) {
             fmt::format(R"(,"since":{{"epoch":"{}","offset":{}}})", resume->epoch, resume->offset);
     }
     key_ = make_key((std::uint64_t{next_mask()} << 32) | next_mask());
-    return upgrade_request(settings_, key_);
+    return upgrade_request(settings_, room_.name, key_);
 }
 
 std::string WsProtocol::goodbye() {
@@ -83,7 +88,8 @@ std::size_t WsProtocol::read_handshake(std::string_view in, ProtocolEvents& even
     context_takeover_ = agreement.context_takeover;
     if (deflate_ && context_takeover_) inflater_ = std::make_unique<Inflater>();
     key_ = std::string{};
-    stage_ = Stage::welcome;
+    stage_ = settings_.nchan ? Stage::live : Stage::welcome;
+    if (settings_.nchan) events.on_live({.epoch = nchan_epoch, .offset = 0});
     return result.head.size;
 }
 
@@ -152,11 +158,15 @@ void WsProtocol::on_text(std::string_view json, ProtocolEvents& events) {
     if (stage_ == Stage::welcome) {
         if (op != "welcome") return fail("ws_no_welcome", events);
         stage_ = Stage::subscribe;
-        return events.send(encode_frame(Opcode::text, subscribe_request(), next_mask()));
+        return events.send(
+            encode_frame(Opcode::text, subscribe_request(1, room_.name, since_), next_mask()));
     }
     if (op == "message") return on_message(json, events);
     if (find_number(json, "\"id\":") == 1 && (op == "ok" || op == "error")) {
         return on_reply(json, events);
+    }
+    if (stage_ == Stage::further && find_number(json, "\"id\":") == 2) {
+        return on_further_reply(json, events);
     }
     if (op == "reset") {
         return events.on_reset({.epoch = find_text(json, "\"epoch\":"),
@@ -197,9 +207,34 @@ void WsProtocol::on_reply(std::string_view json, ProtocolEvents& events) {
     const auto offset = find_number(json, "\"offset\":");
     const std::string_view epoch = find_text(json, "\"epoch\":");
     if (!offset || epoch.empty()) return fail("ok_without_position", events);
+    if (all_rooms_ != nullptr && all_rooms_->size() > 1) {
+        start_ = {.epoch = std::string{epoch}, .offset = *offset, .cursor = {}};
+        return subscribe_to_all(events);
+    }
     stage_ = Stage::live;
     events.on_live(
         {.epoch = epoch, .offset = *offset, .recovered = find_true(json, "\"recovered\":")});
+}
+
+void WsProtocol::subscribe_to_all(ProtocolEvents& events) {
+    stage_ = Stage::further;
+    further_left_ = all_rooms_->size() - 1;
+    std::string requests;
+    for (const Room& room : *all_rooms_) {
+        if (room.name == room_.name) continue;
+        requests += encode_frame(Opcode::text, subscribe_request(2, room.name, ""), next_mask());
+    }
+    events.send(requests);
+}
+
+void WsProtocol::on_further_reply(std::string_view json, ProtocolEvents& events) {
+    if (find_text(json, "\"op\":") == "error") {
+        return refuse("error_" + std::string{find_text(json, "\"code\":")}, events);
+    }
+    if (--further_left_ > 0) return;
+    stage_ = Stage::live;
+    events.on_live({.epoch = start_.epoch, .offset = start_.offset});
+    start_ = {};
 }
 
 void WsProtocol::refuse(std::string reason, ProtocolEvents& events) {
@@ -215,10 +250,6 @@ void WsProtocol::fail(const char* fault, ProtocolEvents& events) {
     }
     stage_ = Stage::done;
     events.on_ending({.code = fault});
-}
-
-std::string WsProtocol::subscribe_request() const {
-    return fmt::format(R"({{"id":1,"op":"subscribe","room":"{}"{}}})", room_.name, since_);
 }
 
 std::uint32_t WsProtocol::next_mask() {

@@ -14,9 +14,11 @@ namespace load {
 
 class WsProtocol final : public Protocol {
   public:
+    /// `all`: rooms to subscribe to beside `room`, which may be among them, before the client
+    /// counts as live; nothing is expected to come from them. May be null.
     /// `shared` inflates for all connections whose server keeps no context.
-    WsProtocol(const ProtocolSettings& settings, const Room& room, Inflater& shared,
-               std::uint64_t seed);
+    WsProtocol(const ProtocolSettings& settings, const Room& room, const Rooms* all,
+               Inflater& shared, std::uint64_t seed);
 
     [[nodiscard]] std::string open(const Position* resume) override;
     [[nodiscard]] std::size_t read(std::string_view in, ProtocolEvents& events) override;
@@ -28,6 +30,7 @@ class WsProtocol final : public Protocol {
         handshake, // waits for the 101
         welcome,   // waits for the first frame
         subscribe, // waits for the answer to `subscribe`
+        further,   // waits for the answers of all other rooms
         live,
         done, // refused, closed or broken: nothing more is read
     };
@@ -40,14 +43,16 @@ class WsProtocol final : public Protocol {
     void on_text(std::string_view json, ProtocolEvents& events);
     void on_message(std::string_view json, ProtocolEvents& events);
     void on_reply(std::string_view json, ProtocolEvents& events);
+    void on_further_reply(std::string_view json, ProtocolEvents& events);
+    void subscribe_to_all(ProtocolEvents& events);
     void refuse(std::string reason, ProtocolEvents& events);
     void fail(const char* fault, ProtocolEvents& events);
-    [[nodiscard]] std::string subscribe_request() const;
     [[nodiscard]] std::uint32_t next_mask();
 
     // constant after construction
     const ProtocolSettings& settings_;
     const Room& room_;
+    const Rooms* const all_rooms_;
     Inflater& shared_inflater_;
 
     // of the present connection
@@ -59,7 +64,9 @@ class WsProtocol final : public Protocol {
     bool close_sent_ = false;
     std::uint64_t random_;
     std::string key_;
-    std::string since_; // the `since` member of the subscribe request, or empty
+    std::string since_;            // the `since` member of the subscribe request, or empty
+    std::size_t further_left_ = 0; // answers that Stage::further waits for
+    Position start_;               // of room_, for when they are in
     std::string message_;
     Ending bye_; // what a `bye` announced, for the close that follows
     std::unique_ptr<Inflater> inflater_;

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import secrets
 import select
 import signal
@@ -24,6 +25,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RELEASE = REPOSITORY / "build/release"
+PEERS = REPOSITORY / "bench/peers"
 SERVER_SECONDS_MAX = 180
 DESCRIPTORS_MAX = 1_048_576     # more only slow down what walks them
 
@@ -34,10 +36,11 @@ class Failed(Exception):
 
 @dataclass
 class Server:
-    name: str       # gateway, floor
-    pid: int
+    name: str           # gateway, floor, or a peer
+    pid: int | str      # several: comma-separated
     port: int
     key: str
+    options: tuple = ()     # that the load generator needs to drive it
 
 
 class Processes:
@@ -54,13 +57,14 @@ class Processes:
     # -- servers ------------------------------------------------------------------------------
 
     @contextmanager
-    def serve_gateway(self, *, pinned=True, reactors=1):
-        """A fresh gateway with one rule: any room, with history."""
+    def serve_gateway(self, *, pinned=True, reactors=1, history=1000, client_messages=100):
+        """A fresh gateway with one rule: any room, with a history of that many messages."""
         port = free_port()
         key = "bench-" + secrets.token_hex(16)
         with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as directory:
             config = Path(directory) / "fanfare.yaml"
-            config.write_text(gateway_config(port, key, reactors), encoding="utf-8")
+            config.write_text(gateway_config(port, key, reactors, history, client_messages),
+                              encoding="utf-8")
             with open(Path(directory) / "log", "w+b") as log:
                 command = [self.gateway, "serve", "--config", str(config)]
                 with self._server(command, pinned, log) as process:
@@ -78,10 +82,26 @@ class Processes:
                 yield Server("floor", process.pid, port, "none")
 
     @contextmanager
-    def _server(self, command, pinned, log):
+    def serve_peer(self, name):
+        """Another server that the load generator can drive (bench/peers)."""
+        port = free_port()
+        with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as directory, \
+                tempfile.TemporaryFile() as log:
+            command = peer_command(name, port, Path(directory))
+            environment = {"NODE_PATH": "/usr/share/nodejs:/usr/lib/nodejs"}
+            with self._server(command, True, log, environment) as process:
+                await_start(process, log, lambda: accepts(port))
+                # nginx serves in a worker; its master costs nothing and counts too.
+                pids = [process.pid, *children(process.pid)]
+                dialect = ("--dialect", "nchan") if name == "nchan" else ()
+                yield Server(name, ",".join(map(str, pids)), port, "none", dialect)
+
+    @contextmanager
+    def _server(self, command, pinned, log, more_environment=None):
         environment = {name: value for name, value in os.environ.items()
                        if not name.startswith("FANFARE_")}      # would override the configuration
-        with self._started(command, self.server_core if pinned else None, env=environment,
+        with self._started(command, self.server_core if pinned else None,
+                           env=environment | (more_environment or {}),
                            stdout=log, stderr=log) as process:
             watchdog = threading.Timer(SERVER_SECONDS_MAX, process.kill)
             watchdog.daemon = True
@@ -95,12 +115,13 @@ class Processes:
 
     # -- load ---------------------------------------------------------------------------------
 
-    def run_load(self, server, *arguments, pinned=True, timeout=60, label=None):
-        """One run of the generator to its end; its report. All of the generator's checks must hold."""
+    def run_load(self, server, *arguments, pinned=True, spin=True, nice=0, timeout=60, label=None):
+        """One run of the generator to its end; its report. All of the generator's checks must hold.
+        `nice`: above 0 it yields to another generator on its core."""
         command = self._load_command(server, arguments, timeout)
-        if pinned and self.load_core is not None:
+        if pinned and spin and self.load_core is not None:
             command.append("--spin")
-        with self._started(command, self.load_core if pinned else None, text=True,
+        with self._started(command, self.load_core if pinned else None, nice=nice, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 out, err = process.communicate(timeout=timeout + 15)
@@ -109,25 +130,31 @@ class Processes:
         return self._report(server, command, out, err, label)
 
     @contextmanager
-    def hold_load(self, server, *arguments, timeout=60, label=None):
-        """Clients that are connected when the block begins, and leave when it ends."""
-        command = self._load_command(server, (*arguments, "--mode", "idle", "--hold", timeout), timeout)
+    def background_load(self, server, *arguments, phase, timeout=60, label=None):
+        """A run that is in `phase` when the block begins, and is told to end when the block does.
+        Yields a list; its report is there after the block. It does not spin: another has the core."""
+        command = self._load_command(server, arguments, timeout)
         command.remove("--quiet")
+        reports = []
         with self._started(command, self.load_core, text=True, bufsize=1,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            progress = await_line(process, " holding ", timeout)
-            yield
-            process.send_signal(signal.SIGTERM)
-            out, err = process.communicate(timeout=20)
-        # Told to leave, it did not finish in time, which is as it should be.
-        self._report(server, command, out, progress + err, label, excused={"finished_in_time"})
+            progress = await_line(process, f" {phase} ", timeout)
+            yield reports
+            process.send_signal(signal.SIGUSR1)
+            out, err = process.communicate(timeout=30)
+        reports.append(self._report(server, command, out, progress + err, label))
+
+    def hold_load(self, server, *arguments, timeout=60, label=None):
+        """Clients that are connected when the block begins, and leave when it ends."""
+        return self.background_load(server, *arguments, "--mode", "idle", "--hold", timeout,
+                                    phase="holding", timeout=timeout, label=label)
 
     def _load_command(self, server, arguments, timeout):
         return [self.load, "--url", f"http://127.0.0.1:{server.port}", "--api-key", server.key,
                 "--pid", str(server.pid), "--quiet", "--timeout", str(timeout),
-                *map(str, arguments)]
+                *server.options, *map(str, arguments)]
 
-    def _report(self, server, command, out, err, label, excused=frozenset()):
+    def _report(self, server, command, out, err, label):
         try:
             report = json.loads(out)
         except ValueError:
@@ -136,7 +163,7 @@ class Processes:
         shown[0] = Path(shown[0]).name
         self.runs.append({"server": server.name, "label": label, "command": " ".join(shown),
                           "report": report})
-        failed = [name for name, holds in report["checks"].items() if not holds and name not in excused]
+        failed = [name for name, holds in report["checks"].items() if not holds]
         if failed:
             raise Failed(f"{server.name}: checks of the load generator failed: {', '.join(failed)}; "
                          f"{json.dumps(report['connections'])}; {json.dumps(report['messages'])}\n"
@@ -146,10 +173,12 @@ class Processes:
     # -- both ---------------------------------------------------------------------------------
 
     @contextmanager
-    def _started(self, command, core, **arguments):
-        pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
-        # Both programs replace themselves by the next one, so the pid is the command's.
-        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *pin, *command],
+    def _started(self, command, core, nice=0, **arguments):
+        prefix = ["taskset", "--cpu-list", str(core)] if core is not None else []
+        if nice > 0:
+            prefix += ["nice", "-n", str(nice)]
+        # All these programs replace themselves by the next one, so the pid is the command's.
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *prefix, *command],
                                    stdin=subprocess.DEVNULL, start_new_session=True, **arguments)
         try:
             yield process
@@ -171,13 +200,29 @@ def end(process):
             stream.close()
 
 
-def gateway_config(port, key, reactors):
+def peer_command(name, port, directory):
+    if name == "ws":
+        return ["node", str(PEERS / "ws.js"), str(port)]
+    config = (PEERS / "nchan.conf").read_text(encoding="utf-8")
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for key, value in (("PORT", port), ("DIRECTORY", directory), ("DESCRIPTORS", descriptors)):
+        config = config.replace(f"@{key}@", str(value))
+    (directory / "nginx.conf").write_text(config, encoding="utf-8")
+    return ["nginx", "-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf")]
+
+
+def children(pid):
+    return [int(child) for child in
+            Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+
+def gateway_config(port, key, reactors, history, client_messages):
     key_hash = hashlib.sha256(key.encode()).hexdigest()
     return f"""\
 server: {{listen: ["127.0.0.1:{port}"], reactors: {reactors}, drain: 0s}}
 api: {{keys: [{{name: bench, hash: "sha256:{key_hash}", scopes: [publish, read]}}]}}
-clients: {{anonymous: true}}
-rooms: [{{match: "*", subscribe: anyone, publish: server, history: {{size: 1000, ttl: 5m}}}}]
+clients: {{anonymous: true, rate: {{messages: {client_messages}, per: 1s}}}}
+rooms: [{{match: "*", subscribe: anyone, publish: server, history: {{size: {history}, ttl: 5m}}}}]
 log: {{level: warn, format: text}}
 """
 
@@ -200,6 +245,30 @@ def answers(url):
             return response.status == 200
     except OSError:
         return False
+
+
+def anonymous_bytes(pid):
+    """User memory of a process: private and anonymous, as the load generator counts it."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+        return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Anonymous:"))
+
+
+def run_seconds(pid):
+    """CPU time of all threads of a process."""
+    return sum(int(path.read_text(encoding="ascii").split()[0])
+               for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def await_quiet(pid, seconds_max=10):
+    """Until the process takes less than 2 % of a core."""
+    deadline = time.monotonic() + seconds_max
+    used = run_seconds(pid)
+    while time.monotonic() < deadline:
+        time.sleep(0.3)
+        before, used = used, run_seconds(pid)
+        if used - before < 0.02 * 0.3:
+            return
+    raise Failed(f"the server was still busy after {seconds_max} s")
 
 
 def accepts(port):

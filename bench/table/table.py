@@ -1,8 +1,8 @@
-"""Prints one table of the first figures; scripts/bench builds what it needs and calls it.
+"""Prints the benchmark table with its verdicts; scripts/bench builds what it needs and calls it.
 
-The table is Markdown, fit for docs/performance.md; the reports behind each row are left in
-build/bench/<row>.json, the table in build/bench/table.md. Exit status: 0 all rows have a figure, 1 one
-has none, 2 usage.
+The table is Markdown, fit for docs/performance.md. build/bench/ keeps it as table.md and, with all runs
+behind it, as table.json; each row also as <row>.json. Exit status: 0 all rows have a figure (whatever
+the verdicts), 1 one has none, 2 usage. How to read it: README.md.
 """
 
 import argparse
@@ -16,11 +16,17 @@ import subprocess
 import sys
 import time
 
+import floor
+from bench import Bench
+from judging import verdict
+from peers import PEERS, missing, peer_rows
 from processes import DESCRIPTORS_MAX, REPOSITORY, Failed, Processes
-from rows import ROWS, UNTIMED, Bench
+from rows import ROWS
 
-# Above this share of the machine's time, taken by others while a row ran, the row is marked.
+# Above this share of the machine's time, taken by others while a row ran, its figures are void.
 NOISE_MAX = 0.05
+
+COLUMNS = ["what", "figure", "floor", "ratio: median (quartiles)", "bar", "verdict", "row"]
 
 
 def parse_arguments():
@@ -29,15 +35,21 @@ def parse_arguments():
                                             "(see its --help) against a fresh gateway.")
     parser.add_argument("--row", action="append", choices=ROWS, metavar="NAME",
                         help="only this row; may be repeated. One of: " + ", ".join(ROWS))
+    parser.add_argument("--peer", action="append", choices=PEERS, metavar="NAME",
+                        help="rows of another server instead (scripts/setup --bench-peers installs "
+                             "them); may be repeated. One of: " + ", ".join(PEERS))
     parser.add_argument("--quick", action="store_true",
                         help="small and short: proves that every row works, its figures mean nothing")
-    parser.add_argument("--pairs", type=int, default=3, metavar="N",
-                        help="how often fan-out and publish rows alternate gateway and floor (3)")
+    parser.add_argument("--pairs", type=int, default=7, metavar="N",
+                        help="how often gateway and floor alternate (7)")
     parser.add_argument("--out", default=str(REPOSITORY / "build/bench"), metavar="DIR",
                         help="where the raw results go (build/bench)")
     arguments = parser.parse_args()
     if arguments.pairs < 1:
         parser.error("--pairs: at least 1")
+    for peer in arguments.peer or ():
+        if lacking := missing(peer):
+            parser.error(f"--peer {peer}: {lacking} is not there; scripts/setup --bench-peers installs it")
     return arguments
 
 
@@ -53,8 +65,9 @@ class Noise:
             user, nice, system, idle, iowait, irq, soft, steal = map(int, stat.readline().split()[1:9])
         own = os.times()
         ours = (own.user + own.system + own.children_user + own.children_system) * os.sysconf("SC_CLK_TCK")
-        # Interrupts serve the loopback traffic of the runs themselves.
-        return user + nice + system + steal - ours, user + nice + system + idle + iowait + irq + soft + steal
+        # Interrupts serve the loopback traffic of the runs, and what a process is charged includes them.
+        busy = user + nice + system + irq + soft + steal
+        return busy - ours, busy + idle + iowait
 
     def share(self):
         """Since the construction. Children count as others until they were waited for."""
@@ -75,20 +88,80 @@ def machine(processes):
             f"{datetime.date.today().isoformat()}")
 
 
-def run_row(name, processes, arguments, out):
-    """The row's lines as table cells; raises Failed."""
-    processes.runs = []
-    noise = Noise()
-    begun = time.monotonic()
-    lines = ROWS[name](Bench(processes, arguments.pairs, arguments.quick))
-    share = noise.share()
-    result = {"row": name, "lines": [vars(line) for line in lines], "quick": arguments.quick,
-              "others_cpu_share": round(share, 3), "seconds": round(time.monotonic() - begun, 1),
-              "runs": processes.runs}
-    (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    mark = f" *({share:.0%} others)*" if share > NOISE_MAX and name not in UNTIMED else ""
-    command = f"`scripts/bench --row {name}`"
-    return [[line.what + mark, line.figure, line.floor, line.ratio, command] for line in lines]
+class Table:
+    """Runs rows one after the other and collects what they say."""
+
+    def __init__(self, processes, arguments, out):
+        self.processes = processes
+        self.arguments = arguments
+        self.out = out
+        self.unsound = []       # why the floor of this table is none
+        self.results = []
+        self.failures = []
+
+    def add(self, name, row):
+        print(f"bench: {name} …", file=sys.stderr, flush=True)
+        self.processes.runs = []
+        noise = Noise()
+        begun = time.monotonic()
+        try:
+            lines = row.run(Bench(self.processes, self.arguments.pairs, self.arguments.quick))
+        except Failed as failure:
+            self.failures.append(f"{name}: {failure}")
+            print(f"bench: {name}: {failure}", file=sys.stderr)
+            return
+        share = noise.share()
+        busy = self._busy(share)
+        general = (["quick"] if self.arguments.quick else []) + (self.unsound if row.floor else [])
+        result = {"row": name, "quick": self.arguments.quick, "pairs": self.arguments.pairs,
+                  "others_cpu_share": round(share, 3), "seconds": round(time.monotonic() - begun, 1),
+                  "lines": [self._line(line, general + (busy if line.timed else [])) for line in lines],
+                  "runs": self.processes.runs}
+        self.results.append(result)
+        write_json(self.out / f"{name}.json", result)
+        if name == "floor":
+            self.unsound = floor.unsound(lines)
+
+    def _busy(self, share):
+        """Why figures that depend on time do not count."""
+        busy = []
+        if self.processes.load_core is None:
+            busy.append("server and generator shared a core")
+        if share > NOISE_MAX:
+            busy.append(f"{share:.0%} of the machine went to others")
+        return busy
+
+    @staticmethod
+    def _line(line, void):
+        judged = line.judged
+        return {"what": line.what, "figure": line.figure, "floor": line.floor, "ratio": line.ratio,
+                "bar": "–" if line.bar is None else str(line.bar),
+                "verdict": verdict(line.bar, judged, line.void + void),
+                "judged": None if judged is None else
+                          {"median": judged.median, "low": judged.low, "high": judged.high,
+                           "values": list(judged.values)}}
+
+    def markdown(self, header):
+        cells = [COLUMNS, ["---"] * len(COLUMNS)]
+        for result in self.results:
+            cells += [[line[key] for key in ("what", "figure", "floor", "ratio", "bar", "verdict")] +
+                      [f"`{result['row']}`"] for line in result["lines"]]
+        return f"{header}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def chosen_rows(arguments):
+    """Name to row, the floor's own first where a row depends on it."""
+    if arguments.peer:
+        chosen = {name: row for peer in arguments.peer for name, row in peer_rows(peer).items()}
+    else:
+        chosen = {name: ROWS[name] for name in arguments.row or ROWS}
+    if any(row.floor for row in chosen.values()):
+        chosen = {"floor": ROWS["floor"]} | chosen
+    return chosen
 
 
 def main():
@@ -101,20 +174,19 @@ def main():
     processes = Processes(sorted(os.sched_getaffinity(0)))
     out = type(REPOSITORY)(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    cells = [["what", "figure", "floor", "ratio", "command"], ["---"] * 5]
-    failures = []
-    for name in arguments.row or ROWS:
-        print(f"bench: {name} …", file=sys.stderr, flush=True)
-        try:
-            cells += run_row(name, processes, arguments, out)
-        except Failed as failure:
-            failures.append(f"{name}: {failure}")
-            print(f"bench: {name}: {failure}", file=sys.stderr)
-    rows = "".join(f"| {' | '.join(row)} |\n" for row in cells)
-    table = f"{machine(processes)}\n\n{rows}"
-    (out / "table.md").write_text(table, encoding="utf-8")
-    print(table, end="")
-    return 1 if failures else 0
+    begun = time.monotonic()
+    table = Table(processes, arguments, out)
+    for name, row in chosen_rows(arguments).items():
+        table.add(name, row)
+    header = machine(processes)
+    seconds = round(time.monotonic() - begun)
+    text = table.markdown(f"{header}; {arguments.pairs} pairs, {seconds // 60} min {seconds % 60} s")
+    (out / "table.md").write_text(text, encoding="utf-8")
+    write_json(out / "table.json", {"machine": header, "pairs": arguments.pairs, "seconds": seconds,
+                                    "quick": arguments.quick, "failures": table.failures,
+                                    "rows": table.results})
+    print(text, end="")
+    return 1 if table.failures else 0
 
 
 if __name__ == "__main__":
