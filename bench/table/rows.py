@@ -1,6 +1,7 @@
 """All rows, in the order of the table. A module of rows adds its line here."""
 
 import connections
+import counts
 import delivery
 import floor
 import latency
@@ -8,5 +9,5 @@ import memory
 import publish
 
 ROWS = {}
-for module in (floor, memory, delivery, publish, latency, connections):
+for module in (floor, memory, delivery, publish, latency, connections, counts):
     ROWS |= module.ROWS

@@ -45,7 +45,8 @@ room::DraftRef message(const Parts& parts, std::uint64_t offset) {
                                                       .origin = 0,
                                                       .origin_reactor = 0},
                                                      1);
-    if (!parts.ephemeral) draft->number({position.epoch, offset}, clock.wall(), clock.mono_micros());
+    if (!parts.ephemeral)
+        draft->number({position.epoch, offset}, clock.wall(), clock.mono_micros());
     return draft;
 }
 
