@@ -251,6 +251,7 @@ void Reactor::run() {
         // A busy loop asks the set where its work comes from, one system call. Asking Asio costs
         // three more, so it is asked when there is no such work, and every now and then.
         const bool served = serve_established();
+        if (!served) established_took_ = 0; // newcomers need no more than their slice
         if (!served || now_micros_ - looked_around_ >= look_around_every) {
             arm_poll_sets();
             arm_tick();
