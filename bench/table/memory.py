@@ -104,8 +104,8 @@ def after_burst(bench):
 
 def rooms(bench):
     """Many rooms with one message each against few: bytes per room, CPU time per publish."""
-    many, few = bench.pick((1_000_000, 100), (20_000, 20))
-    messages, payload = bench.pick(300_000, 5_000), 128
+    many, few = bench.pick((1_000_000, 100), (5_000, 20))
+    messages, payload = bench.pick(300_000, 2_000), 128
 
     def run(count, published):
         with bench.gateway() as server:
