@@ -86,6 +86,25 @@ def deflate_small_rooms(bench):
                    where=f"{rooms:,} rooms of 5, 16 publishers")
 
 
+def batch(bench):
+    """A room whose server keeps up, so that no turn merges by itself; with and without `batch`."""
+    clients, rate, wait = bench.pick((5_000, 40, "100ms"), (100, 40, "100ms"))
+
+    def run(waiting):
+        with bench.gateway(batch=waiting) as server:
+            return bench.load(server, "--ws", clients, "--rate", rate, "--publishers", 4,
+                              "--duration", bench.pick(3, 0.5))
+
+    waited, at_once = bench.alternate(lambda: run(wait), lambda: run("0s"))
+
+    def show(reports):
+        latency = spread(report["latency_us"]["p50"] for report in reports).median
+        return f"{thousands(spread(map(per_cpu_second, reports)).median)}/CPU-s; p50 {latency / 1000:.0f} ms"
+
+    return [Line(f"deliveries, one room of {clients:,} WebSockets, {rate} publishes/s, `batch: {wait}`",
+                 show(waited), "without: " + show(at_once), str(ratios(waited, at_once, per_cpu_second)))]
+
+
 ROWS = {
     "fan-out-ws": Row(lambda bench: one_room(bench, "ws", "WebSockets", bar=at_least(0.93, aim=0.97),
                                              user_bar=USER_BAR)),
@@ -94,4 +113,5 @@ ROWS = {
     "small-rooms": Row(small_rooms),
     "fan-out-deflate": Row(deflate_one_room, floor=False),
     "small-rooms-deflate": Row(deflate_small_rooms, floor=False),
+    "batch": Row(batch, floor=False),
 }

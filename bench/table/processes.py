@@ -57,13 +57,13 @@ class Processes:
     # -- servers ------------------------------------------------------------------------------
 
     @contextmanager
-    def serve_gateway(self, *, pinned=True, reactors=1, history=1000, client_messages=100):
+    def serve_gateway(self, *, pinned=True, reactors=1, history=1000, client_messages=100, batch="0s"):
         """A fresh gateway with one rule: any room, with a history of that many messages."""
         port = free_port()
         key = "bench-" + secrets.token_hex(16)
         with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as directory:
             config = Path(directory) / "fanfare.yaml"
-            config.write_text(gateway_config(port, key, reactors, history, client_messages),
+            config.write_text(gateway_config(port, key, reactors, history, client_messages, batch),
                               encoding="utf-8")
             with open(Path(directory) / "log", "w+b") as log:
                 command = [self.gateway, "serve", "--config", str(config)]
@@ -216,13 +216,14 @@ def children(pid):
             Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
-def gateway_config(port, key, reactors, history, client_messages):
+def gateway_config(port, key, reactors, history, client_messages, batch):
     key_hash = hashlib.sha256(key.encode()).hexdigest()
     return f"""\
 server: {{listen: ["127.0.0.1:{port}"], reactors: {reactors}, drain: 0s}}
 api: {{keys: [{{name: bench, hash: "sha256:{key_hash}", scopes: [publish, read]}}]}}
 clients: {{anonymous: true, rate: {{messages: {client_messages}, per: 1s}}}}
-rooms: [{{match: "*", subscribe: anyone, publish: server, history: {{size: {history}, ttl: 5m}}}}]
+rooms: [{{match: "*", subscribe: anyone, publish: server, batch: {batch},
+         history: {{size: {history}, ttl: 5m}}}}]
 log: {{level: warn, format: text}}
 """
 
