@@ -306,7 +306,8 @@ def main():
         record(now)
         return 0
     faults = [fault for name in now if (fault := judge(name, now[name], recorded))]
-    print("\n".join(faults), file=sys.stderr)
+    if faults:
+        print("\n".join(faults), file=sys.stderr)
     return 1 if faults else 0
 
 
