@@ -141,7 +141,7 @@ Room* Publishing::append_publish(Instant now) {
     const std::uint64_t message = tally_.attempted++;
     const std::size_t index = message % options_.rooms;
     Room* const room = rooms_.empty() ? nullptr : &rooms_[index];
-    if (options_.dialect == Dialect::nchan) {
+    if (options_.dialect == Dialect::nchan && room != nullptr) {
         append_numbered(*room, message / options_.rooms + 1);
     } else {
         fmt::format_to(std::back_inserter(body_), R"({{"room":"{}{}","data":)",

@@ -81,7 +81,8 @@ std::optional<double> UserClock::seconds() const {
         if (written + 2 * record_bytes > data_pages * page_bytes()) return std::nullopt;
         bytes += written;
     }
-    return static_cast<double>(bytes / record_bytes) * static_cast<double>(period_ns) / 1e9;
+    const std::uint64_t samples = bytes / record_bytes;
+    return static_cast<double>(samples * period_ns) / 1e9;
 }
 
 } // namespace load

@@ -51,7 +51,7 @@ def resume_storm(bench):
     its own goes on at a fixed rate. That room has a load generator of its own, which shares the core of
     the storm's; so its latencies end where the kernel has the message: the core's own queue is not in
     them, the server's is."""
-    clients, rooms, quiet_s, rate = bench.pick((15_000, 100, 4, 200), (300, 10, 1, 100))
+    clients, rooms, quiet_s, rate = bench.pick((15_000, 100, 4, 200), (300, 10, 0.6, 100))
     missed = 20
 
     def run(serve, *more):

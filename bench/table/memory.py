@@ -104,13 +104,13 @@ def after_burst(bench):
 
 def rooms(bench):
     """Many rooms with one message each against few: bytes per room, CPU time per publish."""
-    many, few = bench.pick((1_000_000, 100), (20_000, 20))
-    messages, payload = bench.pick(300_000, 5_000), 128
+    many, few = bench.pick((1_000_000, 100), (5_000, 20))
+    messages, payload = bench.pick(300_000, 2_000), 128
 
     def run(count, published):
         with bench.gateway() as server:
             return bench.load(server, "--mode", "publish", "--publishers", 16, "--rooms", count,
-                              "--messages", published, "--payload", payload)
+                              "--messages", published, "--payload", payload, timeout=120)
 
     ours, others = bench.alternate(lambda: run(many, many), lambda: run(few, messages))
 
