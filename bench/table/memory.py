@@ -110,7 +110,7 @@ def rooms(bench):
     def run(count, published):
         with bench.gateway() as server:
             return bench.load(server, "--mode", "publish", "--publishers", 16, "--rooms", count,
-                              "--messages", published, "--payload", payload)
+                              "--messages", published, "--payload", payload, timeout=120)
 
     ours, others = bench.alternate(lambda: run(many, many), lambda: run(few, messages))
 
