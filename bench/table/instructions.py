@@ -109,21 +109,27 @@ def small_rooms(gateway, publishers):
 
 
 def publish(gateway, publishers, rooms):
-    def run(names, rounds):
+    def run(names, rounds, apart=0):
+        begun = time.monotonic()
         for i in range(rounds):
+            time.sleep(max(0, begun + i * apart - time.monotonic()))
             begin = i * len(publishers)
             post(gateway, [(publisher, names[(begin + k) % len(names)])
                            for k, publisher in enumerate(publishers)])
 
+    def cost(names):
+        return counted(gateway, 25 * len(publishers), lambda: run(names, 25, REVOLUTION_SECONDS / 25))
+
     run(["publish"], 4)
-    costs = {"publish": counted(gateway, 25 * len(publishers), lambda: run(["publish"], 25))}
+    costs = {"publish": cost(["publish"])}
     names = [f"room:{i:07}" for i in range(rooms)]
     chosen = names[:100]
+    fill(publishers[0], chosen)
     for name in ("publish_few_rooms", "publish_many_rooms"):
         # Each room has one message before, so that the histories of both grow in the same way.
         run(chosen, 25)
         # Round and round: 25 rounds of 16 are four messages to each of 100 rooms.
-        costs[name] = counted(gateway, 25 * len(publishers), lambda: run(chosen, 25))
+        costs[name] = cost(chosen)
         if name == "publish_few_rooms":
             with gateway.uncounted():
                 fill(publishers[0], names[100:])
