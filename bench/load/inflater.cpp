@@ -20,10 +20,15 @@ Inflater::~Inflater() {
 }
 
 std::optional<std::string_view> Inflater::inflate(std::string_view payload, bool keep_context) {
-    if (!keep_context) inflateReset(&stream_);
+    if (!keep_context) {
+        if (!last_.empty() && last_ == payload) return out_;
+        inflateReset(&stream_);
+    }
+    last_.clear();
     out_.clear();
     // The sender stripped the empty stored block that ends a flush; it is put back.
     if (!feed(payload) || !feed({"\x00\x00\xff\xff", 4})) return std::nullopt;
+    if (!keep_context) last_ = payload;
     return out_;
 }
 

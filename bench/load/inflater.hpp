@@ -21,7 +21,9 @@ class Inflater {
 
     /// Inflates a message's payload. `keep_context`: the next message may refer back to this one.
     /// Fails with no value on corrupt data or more than 64 MiB. The view is valid until the next
-    /// call.
+    /// call. Without context the same payload as the last one is compared, not inflated again: a
+    /// server that compresses a message once sends the same bytes to thousands, and inflating them
+    /// each time would make this program the one that is measured.
     [[nodiscard]] std::optional<std::string_view> inflate(std::string_view payload,
                                                           bool keep_context);
 
@@ -30,6 +32,7 @@ class Inflater {
 
     z_stream stream_{};
     std::string out_;
+    std::string last_; // the payload that `out_` was inflated from, without context; empty: none
 };
 
 } // namespace load
