@@ -127,7 +127,7 @@ void H1Connection::push_head(const Response& response, Framing framing, bool clo
     server_->scratch.clear();
     append_head(server_->scratch, {.response = response,
                                    .framing = framing,
-                                   .start = server_->start.of(response, server_->wall()),
+                                   .start = server_->start.of(response, reactor_.wall()),
                                    .request_id = work.request_id,
                                    .close = close,
                                    .http_1_0 = work.request().head.http_1_0});

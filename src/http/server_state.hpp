@@ -10,7 +10,6 @@
 #include <fanfare/http/exchange.hpp>
 #include <fanfare/http/router.hpp>
 #include <fanfare/http/server.hpp>
-#include <fanfare/net/reactor.hpp>
 #include <fanfare/net/slot_map.hpp>
 
 #include <array>
@@ -79,8 +78,6 @@ struct Server::State {
     /// Short, and unique in this process's life.
     [[nodiscard]] std::string make_request_id();
     void count_fault(errc error);
-    /// Of this turn.
-    [[nodiscard]] WallMillis wall() noexcept { return wall_of_turn.at(reactor.now_micros()); }
 
     // constant after construction
     net::Reactor& reactor;
@@ -94,7 +91,6 @@ struct Server::State {
     std::vector<H1Connection*> connections;
     std::vector<std::unique_ptr<Work>> spare_work;
     AnswerStart start;
-    WallOfTurn wall_of_turn{reactor.clock()};
     std::string scratch; // where answers are composed
     std::uint64_t ids_made = 0;
     Gauge& open;

@@ -57,7 +57,7 @@ Result<int> socket_option(int fd, int option) {
 }
 
 // More connections a wake-up than this would starve the connections that are open.
-constexpr int accepts_per_turn = 16;
+constexpr int accepts_at_once = 16;
 constexpr int backlog = 4096;
 
 } // namespace
@@ -171,7 +171,7 @@ void Acceptor::close() {
 }
 
 void Acceptor::on_events(std::uint32_t /*events*/) {
-    for (int i = 0; i < accepts_per_turn && fd_ >= 0; ++i) {
+    for (int i = 0; i < accepts_at_once && fd_ >= 0; ++i) {
         const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)

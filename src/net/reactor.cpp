@@ -151,7 +151,7 @@ void Reactor::arm_poll_sets() {
     if (!std::exchange(poll_armed_, true))
         asio_->poll.async_wait(stream_descriptor::wait_read, [this](const error_code& why) {
             poll_armed_ = false;
-            if (!why) static_cast<void>(serve_established());
+            if (!why) serve_established();
         });
     if (!std::exchange(newcomers_armed_, true))
         asio_->newcomers.async_wait(stream_descriptor::wait_read, [this](const error_code& why) {

@@ -31,7 +31,7 @@ void answer(const PublishReply& reply, const PublishResult& result) {
 
 HomeRooms::HomeRooms(Rooms& rooms, unsigned reactors)
     : rooms_(rooms), rooms_max_(std::max<std::size_t>(1, rooms.options().rooms_max / reactors)),
-      reactors_(reactors), wall_(rooms.reactor().clock()),
+      reactors_(reactors),
       published_(rooms.reactor().metrics().counter("messages_published_total",
                                                    "Messages numbered or sent on by rooms.")),
       published_bytes_(rooms.reactor().metrics().counter("published_bytes_total",

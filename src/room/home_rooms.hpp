@@ -54,8 +54,7 @@ class HomeRooms {
 
     /// Gives a message its number and the time of this turn.
     void number(Message& message, const Position& position) noexcept {
-        const MonoMicros now = reactor().now_micros();
-        message.number(position, wall_.at(now), now);
+        message.number(position, reactor().wall(), reactor().now_micros());
     }
 
     // for Room
@@ -75,7 +74,6 @@ class HomeRooms {
     std::size_t rooms_max_;
     unsigned reactors_;
     std::uint32_t rules_generation_ = 1;
-    WallOfTurn wall_;
     /// The hash stands beside the room, so that neither growing nor a miss touches rooms; the name
     /// is the room's own.
     struct Entry {

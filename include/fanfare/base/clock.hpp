@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <limits>
 #include <string>
 
 namespace fanfare {
@@ -21,26 +20,6 @@ class Clock {
     [[nodiscard]] virtual MonoMillis mono() const noexcept = 0;
     [[nodiscard]] virtual MonoMicros mono_micros() const noexcept { return mono() * 1'000; }
     [[nodiscard]] virtual WallMillis wall() const noexcept = 0;
-};
-
-/// Wall time for those who ask often: the clock is read once for each monotonic time that is named,
-/// so that what happens in one turn of a loop has one time.
-class WallOfTurn {
-  public:
-    explicit WallOfTurn(const Clock& clock) noexcept : clock_(clock) {}
-    /// `turn`: when the turn began.
-    [[nodiscard]] WallMillis at(MonoMicros turn) noexcept {
-        if (turn != turn_) {
-            turn_ = turn;
-            wall_ = clock_.wall();
-        }
-        return wall_;
-    }
-
-  private:
-    const Clock& clock_;
-    MonoMicros turn_ = std::numeric_limits<MonoMicros>::min();
-    WallMillis wall_ = 0;
 };
 
 /// The machine's clocks. One instance serves all threads.

@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -73,6 +74,15 @@ class Reactor {
     [[nodiscard]] MonoMillis now() const noexcept { return now_micros_ / 1'000; }
     /// The same in microseconds.
     [[nodiscard]] MonoMicros now_micros() const noexcept { return now_micros_; }
+    /// The wall clock's time of this turn: read when it is first asked for, so that what happens in
+    /// one turn has one time.
+    [[nodiscard]] WallMillis wall() noexcept {
+        if (wall_read_ != now_micros_) {
+            wall_read_ = now_micros_;
+            wall_ = clock_.wall();
+        }
+        return wall_;
+    }
     [[nodiscard]] Instruments& instruments() noexcept { return instruments_; }
     /// 64 KiB (plus slack for parsers that read ahead) that all connections of this reactor read
     /// into. What is in it is gone when the handler returns.
@@ -170,6 +180,8 @@ class Reactor {
     std::unique_ptr<std::byte[]> read_buffer_;
     // this reactor's thread only
     MonoMicros now_micros_;
+    MonoMicros wall_read_ = std::numeric_limits<MonoMicros>::min(); // the turn that `wall_` is of
+    WallMillis wall_ = 0;
     MonoMicros turn_began_ = 0; // 0: between turns
     PollSet poll_set_;
     PollSet newcomers_;
