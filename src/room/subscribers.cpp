@@ -370,13 +370,8 @@ std::uint32_t LocalRooms::begin_gathering(LocalRoom& room, unsigned batch_ms) {
     room.gathered = index + 1;
     Gathered& gathered = gathered_[index];
     gathered.room = &room;
-    gathered.due = 0;
-    if (batch_ms == 0) {
-        this_turn_.push_back(index);
-    } else {
-        gathered.due = rooms_.reactor().now_micros() + MonoMicros{batch_ms} * 1'000;
-        later_.push_back({index, gathered.due});
-    }
+    gathered.due = batch_ms == 0 ? 0 : rooms_.reactor().now_micros() + MonoMicros{batch_ms} * 1'000;
+    waiting_.push_back({index, gathered.due});
     return index;
 }
 
@@ -386,10 +381,12 @@ void LocalRooms::gather(LocalRoom& room, MessageRef message, unsigned batch_ms) 
     Gathered& gathered = gathered_[index];
     gathered.bytes += message->data().size();
     gathered.messages.push_back(std::move(message));
-    if (gathered.messages.size() == gathered_messages_max || gathered.bytes >= gathered_bytes_max)
+    if (gathered.messages.size() == gathered_messages_max || gathered.bytes >= gathered_bytes_max) {
         hand_out(room);
-    else if (batch_ms == 0 && gathered.due != 0)
-        this_turn_.push_back(index); // a new rule: nothing waits any more
+    } else if (batch_ms == 0 && gathered.due != 0) { // a new rule: nothing waits any more
+        gathered.due = 0;
+        waiting_.push_back({index, 0});
+    }
 }
 
 void LocalRooms::hand_out(LocalRoom& room) {
@@ -409,26 +406,11 @@ void LocalRooms::hand_out(LocalRoom& room) {
 }
 
 void LocalRooms::on_turn_end() {
-    // A place that one room left and another took in the same turn may be in the list twice; or
-    // the other one could have waited longer: it leaves early, which is never wrong.
-    for (const std::uint32_t index : this_turn_)
-        if (LocalRoom* const room = gathered_[index].room) hand_out(*room);
-    this_turn_.clear();
-    if (!later_.empty()) hand_out_later();
-    // A storm over many rooms must not leave its lists behind for good.
-    constexpr std::size_t kept_max = 4'096;
-    if (gathered_.size() > kept_max && free_gathered_.size() == gathered_.size()) {
-        gathered_ = {};
-        free_gathered_ = {};
-    }
-}
-
-void LocalRooms::hand_out_later() {
     net::Reactor& reactor = rooms_.reactor();
     const MonoMicros now = reactor.now_micros();
     MonoMicros next = 0;
     std::size_t kept = 0;
-    for (const Later one : later_) {
+    for (const Waiting one : waiting_) {
         Gathered& gathered = gathered_[one.index];
         // What was handed out before its time has left its place, perhaps to others.
         if (gathered.room == nullptr || gathered.due != one.due) continue;
@@ -437,10 +419,16 @@ void LocalRooms::hand_out_later() {
             continue;
         }
         next = next == 0 ? one.due : std::min(next, one.due);
-        later_[kept++] = one;
+        waiting_[kept++] = one;
     }
-    later_.resize(kept);
+    waiting_.resize(kept);
     if (next != 0) reactor.wake_at(next);
+    // A storm over many rooms must not leave its lists behind for good.
+    constexpr std::size_t kept_max = 4'096;
+    if (gathered_.size() > kept_max && free_gathered_.size() == gathered_.size()) {
+        gathered_ = {};
+        free_gathered_ = {};
+    }
 }
 
 void LocalRooms::announce(const PresenceNote& note, net::Handle local_room) {

@@ -101,9 +101,9 @@ class LocalRooms final : net::TurnEnd {
         std::size_t bytes = 0;
         MonoMicros due = 0; // 0: at the end of this turn
     };
-    struct Later {
+    struct Waiting {
         std::uint32_t index; // in gathered_
-        MonoMicros due;
+        MonoMicros due;      // what it waits for; void once the place has another one
     };
     /// Bounds of what is joined into one piece; at them the messages are handed out at once.
     static constexpr std::size_t gathered_messages_max = 64;
@@ -113,7 +113,6 @@ class LocalRooms final : net::TurnEnd {
     void on_turn_end() override;
     void gather(LocalRoom& room, MessageRef message, unsigned batch_ms);
     [[nodiscard]] std::uint32_t begin_gathering(LocalRoom& room, unsigned batch_ms);
-    void hand_out_later();
     /// For the latency of publishes.
     void note(const Message& message, std::size_t deliveries);
     /// Hands out what was gathered for a room: before its live subscribers, or anything else that
@@ -135,9 +134,8 @@ class LocalRooms final : net::TurnEnd {
     std::vector<Subscriber*> matched_; // scratch of deliver_patterns
     std::vector<Gathered> gathered_;
     std::vector<std::uint32_t> free_gathered_;
-    std::vector<std::uint32_t> this_turn_; // indices of what is handed out at its end
-    std::vector<Later> later_;             // what waits longer, in no order
-    std::vector<MessageRef> handing_out_;  // scratch of hand_out
+    std::vector<Waiting> waiting_;        // in no order
+    std::vector<MessageRef> handing_out_; // scratch of hand_out
     std::size_t queue_bytes_max_ = std::size_t{1024} * 1024;
     std::uint64_t pattern_generation_ = 0;
     Gauge& subscriptions_;
