@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import BINARY, PATIENCE, REPOSITORY, wait_until
+from harness import BINARY, PATIENCE, REPOSITORY, free_port, wait_until
 
 RELEASE = REPOSITORY / "build/release"
 LOAD = os.environ.get("FANFARE_LOAD", str(RELEASE / "fanfare-load"))
@@ -72,6 +71,7 @@ def test_quick_table_has_a_figure_in_every_row(tmp_path):
 sys.path.insert(0, str(REPOSITORY / "bench/table"))
 import judging  # noqa: E402  (not a package: the table is a program)
 import peers  # noqa: E402
+from processes import accepts  # noqa: E402
 
 
 @pytest.mark.parametrize("bar,values,void,verdict", [
@@ -156,23 +156,13 @@ def test_wrong_usage_is_status_2(arguments):
 @pytest.fixture
 def floor_port():
     """A floor that listens; ended by its own pid."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with subprocess.Popen([FLOOR, str(port), "--seconds", "60"]) as floor:
         try:
             wait_until(lambda: accepts(port), what="the floor listens")
             yield port
         finally:
             floor.terminate()
-
-
-def accepts(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
 
 
 def load(port, *arguments):
