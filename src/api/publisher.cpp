@@ -49,7 +49,11 @@ std::uint64_t fingerprint(const PublishBody& body) {
     std::string asked;
     for (const std::string_view room : body.rooms) asked.append(room).append("\n");
     asked.append(body.event).append(body.ephemeral ? "\n1\n" : "\n0\n").append(body.data);
-    return hash_bytes(asked);
+    return lasting_fingerprint(asked);
+}
+
+bool is_done(const room::PublishResult& result) {
+    return result.position.offset != 0 || result.ephemeral;
 }
 
 } // namespace
@@ -132,6 +136,7 @@ void Publisher::publish(const PublishBody& body, std::string_view caller, std::s
     if (keyed) {
         effect.key.text.append("key\n").append(caller).append("\npublish\n").append(key);
         effect.key.fingerprint = fingerprint(body);
+        effect.key.parts = static_cast<std::uint32_t>(body.rooms.size());
     }
     const net::Handle handle = effects_.insert(std::move(fresh));
     const bool waits = keyed || lanes_.busy(lane);
@@ -148,7 +153,7 @@ void Publisher::publish(const PublishBody& body, std::string_view caller, std::s
             effect.messages.push_back(std::move(message));
         else
             rooms_.publish(std::move(message),
-                           room::PublishReply{this, &rooms_.reactor(), handle, i});
+                           room::PublishReply{this, &rooms_.reactor(), handle, i, nullptr});
     }
     if (!waits) return;
     lanes_.run(lane, [this, handle, lane, keyed] {
@@ -170,6 +175,14 @@ void Publisher::on_verdict(net::Handle handle, room::IdempotencyLog::Verdict ver
                            const room::PublishResults& results) {
     using Verdict = room::IdempotencyLog::Verdict;
     if (verdict == Verdict::first) {
+        // Rooms that took it before a crash are done: their answers stand.
+        Effect& begun = **effects_.find(handle);
+        for (std::size_t i = 0; i < results.size() && i < begun.messages.size(); ++i) {
+            if (!is_done(results[i])) continue;
+            begun.outcome.results[i] = results[i];
+            begun.messages[i].reset();
+            --begun.missing;
+        }
         send(handle);
         return;
     }
@@ -187,10 +200,13 @@ void Publisher::on_verdict(net::Handle handle, room::IdempotencyLog::Verdict ver
 }
 
 void Publisher::send(net::Handle handle) {
-    std::vector<room::DraftRef>& messages = (*effects_.find(handle))->messages;
+    Effect& effect = **effects_.find(handle);
+    const room::IdempotencyKey* const key = effect.key.text.empty() ? nullptr : &effect.key;
+    std::vector<room::DraftRef>& messages = effect.messages;
     for (std::size_t i = 0; i < messages.size(); ++i)
-        rooms_.publish(std::move(messages[i]),
-                       room::PublishReply{this, &rooms_.reactor(), handle, i});
+        if (messages[i])
+            rooms_.publish(std::move(messages[i]),
+                           room::PublishReply{this, &rooms_.reactor(), handle, i, key});
     messages.clear();
 }
 

@@ -82,6 +82,10 @@ void room_info(Api::Context& context, http::Exchange& exchange) {
     context.sessions.rooms().info(
         *room, [&reactor, handle = exchange.handle()](const room::RoomInfo& info) {
             answer(reactor, handle, [&](http::Response& response) {
+                if (info.code != Code::ok) {
+                    response = http::problem(info.code, info.detail);
+                    return;
+                }
                 JsonWriter{response.body}
                     .begin_object()
                     .field("room", info.room)

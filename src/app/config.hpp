@@ -15,6 +15,7 @@
 #include <fanfare/room/options.hpp>
 #include <fanfare/room/rules.hpp>
 #include <fanfare/session/options.hpp>
+#include <fanfare/stores/stores.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -56,9 +57,13 @@ struct BrokerOptions {
 };
 struct StoreOptions {
     enum class Type : std::uint8_t { sqlite, redis };
+    using Synchronous = stores::SqliteOptions::Synchronous;
     Type type = Type::sqlite;
     std::string path = "/var/lib/fanfare/fanfare.db";
-    std::string redis_url = "redis://127.0.0.1:6379"; // may hold a password
+    bool path_given = false; // else a missing directory means: no store
+    Synchronous synchronous = Synchronous::full;
+    std::size_t queue_bytes_max = std::size_t{64} * 1024 * 1024; // waiting for the disk; more: 503
+    std::string redis_url = "redis://127.0.0.1:6379";            // may hold a password
 };
 struct InboxOptions {
     std::chrono::milliseconds ttl = std::chrono::hours{7 * 24};

@@ -107,6 +107,12 @@ void check_rooms(Checks& checks) {
     }
 }
 
+void check_store(const Checks& checks) {
+    StoreOptions& store = checks.config.store;
+    store.path_given = checks.find("store.path") != nullptr;
+    if (store.path_given) checks.resolve("store.path", store.path);
+}
+
 void check_who_can_connect(Checks& checks) {
     const Config& config = checks.config;
     if (!config.session.anonymous && config.jwt.algorithms.empty())
@@ -182,11 +188,15 @@ void Checks::warn(std::string_view key, std::string_view what) {
     config.warnings.push_back(complaint(place(key), key, what));
 }
 
-std::string Checks::read(std::string_view key, std::string& path) const {
+void Checks::resolve(std::string_view key, std::string& path) const {
     // What the environment names starts from where the process runs, as in a shell.
     const bool from_file = place(key).line > 0;
     if (from_file && !directory_.empty() && !std::filesystem::path{path}.is_absolute())
         path = (std::filesystem::path{directory_} / path).string();
+}
+
+std::string Checks::read(std::string_view key, std::string& path) const {
+    resolve(key, path);
     const Result<std::string> text = read_file(path, false);
     if (text) return *text;
     const error_code error = text.error();
@@ -202,6 +212,7 @@ void check_config(Config& config, const ConfigNode& root, const std::string& dir
     check_queue(checks);
     check_tokens(checks);
     check_rooms(checks);
+    check_store(checks);
     check_who_can_connect(checks);
     check_unbuilt(checks);
 }

@@ -36,7 +36,9 @@ class Checks {
     /// True if a section was given at least one key.
     [[nodiscard]] bool given(std::string_view section) const noexcept;
 
-    /// Makes `path`, the value of `key`, one that can be opened and returns the file's text.
+    /// Makes `path`, the value of `key`, one that can be opened from here.
+    void resolve(std::string_view key, std::string& path) const;
+    /// The same, and returns the file's text.
     [[nodiscard]] std::string read(std::string_view key, std::string& path) const;
 
   private:

@@ -226,6 +226,10 @@ KeyTable<Config> backend_keys() {
         {{"local", BrokerOptions::Type::local}, {"redis", BrokerOptions::Type::redis}});
     const auto store = choice<StoreOptions::Type>(
         {{"sqlite", StoreOptions::Type::sqlite}, {"redis", StoreOptions::Type::redis}});
+    const auto synchronous =
+        choice<StoreOptions::Synchronous>({{"full", StoreOptions::Synchronous::full},
+                                           {"normal", StoreOptions::Synchronous::normal},
+                                           {"off", StoreOptions::Synchronous::off}});
     return {
         key("broker.type", broker, "local: one node; redis: several", &Config::broker,
             &BrokerOptions::type),
@@ -241,6 +245,12 @@ KeyTable<Config> backend_keys() {
             &StoreOptions::type),
         key("store.path", text("a path", 1, 4096), "the SQLite file", &Config::store,
             &StoreOptions::path),
+        key("store.synchronous", synchronous,
+            "what an answered write survives. full: a power cut; normal: a power cut may take the "
+            "last moments; off: a crash of the process only",
+            &Config::store, &StoreOptions::synchronous),
+        key("store.queue", size(64 * kib, 16 * gib), "bytes waiting for the disk; more: 503",
+            &Config::store, &StoreOptions::queue_bytes_max),
         key("store.redis.url", url({"redis", "rediss"}), "of a store in Redis", &Config::store,
             &StoreOptions::redis_url),
         key("inbox.ttl", duration(1s, 3650 * day), "unacknowledged messages are kept this long",

@@ -60,6 +60,7 @@ void keep_fixed(const Config& running, Config& fresh) {
     fresh.session.deflate_min = running.session.deflate_min;
     fresh.room.rooms_max = running.room.rooms_max;
     fresh.idempotency = running.idempotency;
+    fresh.store = running.store;
 }
 
 } // namespace
@@ -67,15 +68,16 @@ void keep_fixed(const Config& running, Config& fresh) {
 Server::Server(Config config, ListenSockets sockets)
     : config_(std::move(config)),
       admission_(config_.max_connections, own_descriptors(config_, sockets)),
-      process_{metrics_, admission_, !config_.ops_listen.empty() || !sockets.operations.empty()},
       reactors_(reactor_count(config_), system_clock(), metrics_), watch_(reactors_),
-      idempotency_(stores::make_memory_idempotency(reactors_, config_.idempotency)) {
+      store_(config_, reactors_, metrics_), process_{metrics_, admission_, store_.get(),
+                                                     !config_.ops_listen.empty() ||
+                                                         !sockets.operations.empty()} {
     register_metrics();
     const Settings settings = settings_of(config_);
     const auto count = static_cast<unsigned>(reactors_.size());
     for (unsigned i = 0; i < count; ++i)
         workers_.push_back(std::make_unique<Worker>(reactors_[i], process_, config_, settings,
-                                                    *idempotency_, count));
+                                                    store_.idempotency(), count));
     for (auto& worker : workers_) worker->connect(workers_);
     listen(sockets);
 }
@@ -208,17 +210,19 @@ bool Server::reload(const std::function<Config()>& load) {
     const auto both = std::make_shared<const auth::ApiKeys>(keys_in_both(config_, *fresh));
     on_all([both](Worker& worker) { worker.use_keys(both); });
     on_all([settings](Worker& worker) { worker.apply(*settings); });
+    if (store_.get() != nullptr)
+        store_.get()->set_rules(settings->rules, settings->room.position_ttl);
     log::configure(fresh->log);
     config_ = std::move(*fresh);
     return true;
 }
 
 void Server::report_reload(const Config& fresh) const {
-    constexpr std::array<std::string_view, 10> fixed{
+    constexpr std::array<std::string_view, 11> fixed{
         "node.name",       "server.listen", "server.ops_listen",
         "server.reactors", "server.tls",    "server.max_connections",
         "idempotency",     "rooms_max",     "clients.deflate_min",
-        "api.max_body"};
+        "api.max_body",    "store"};
     std::string changed;
     std::string kept;
     for (const std::string& key : changed_keys(config_, fresh)) {

@@ -4,6 +4,7 @@
 
 #include "config.hpp"
 #include "reactor_watch.hpp"
+#include "server_store.hpp"
 #include "worker.hpp"
 
 #include <fanfare/base/metrics.hpp>
@@ -76,11 +77,11 @@ class Server {
     Config config_;
     Metrics metrics_;
     net::Admission admission_;
-    Process process_;
     net::Reactors reactors_;
     ReactorWatch watch_;
     std::chrono::milliseconds stuck_after_{10'000};
-    std::unique_ptr<room::IdempotencyLog> idempotency_;
+    ServerStore store_;
+    Process process_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<net::ListenAddress> addresses_;
     std::vector<net::ListenAddress> operations_;

@@ -34,6 +34,8 @@ api::Status api_status(const Process& process, const Config& config) {
     status.not_ready = [&process]() -> std::string {
         if (process.draining.load(std::memory_order_relaxed)) return "draining";
         if (!process.started.load(std::memory_order_relaxed)) return "starting";
+        const char* const fault = process.store != nullptr ? process.store->fault() : nullptr;
+        if (fault != nullptr) return fault;
         return {};
     };
     return status;
@@ -169,7 +171,8 @@ void Worker::connect(const std::vector<std::unique_ptr<Worker>>& all) {
         rooms.push_back(&worker->rooms_);
         sessions.push_back(&worker->sessions_);
     }
-    rooms_.connect(std::move(rooms), *broker_);
+    rooms_.connect(std::move(rooms), *broker_,
+                   process_.store != nullptr ? &process_.store->log() : nullptr);
     sessions_.connect(std::move(sessions));
 }
 

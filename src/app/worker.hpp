@@ -13,6 +13,7 @@
 #include <fanfare/protocols/sse.hpp>
 #include <fanfare/room/rooms.hpp>
 #include <fanfare/session/sessions.hpp>
+#include <fanfare/stores/stores.hpp>
 #include <fanfare/ws/connection.hpp>
 
 #include <atomic>
@@ -26,7 +27,8 @@ namespace fanfare::app {
 struct Process {
     Metrics& metrics;
     net::Admission& admission;
-    const bool own_operations; // operations have a listener of their own
+    stores::Store* const store; // null: nothing durable
+    const bool own_operations;  // operations have a listener of their own
     std::atomic<bool> started{false};
     std::atomic<bool> draining{false};
     std::atomic<std::size_t> reactors_stuck{0};

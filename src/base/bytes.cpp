@@ -162,6 +162,14 @@ std::string sha256(std::string_view data) {
     return digest(method, data);
 }
 
+std::uint64_t lasting_fingerprint(std::string_view text) {
+    const std::string digest = sha256(text);
+    std::uint64_t leading = 0;
+    for (std::size_t i = 0; i < sizeof leading; ++i)
+        leading = leading << 8 | static_cast<unsigned char>(digest[i]);
+    return leading;
+}
+
 std::string sha1(std::string_view data) {
     static const EVP_MD* const method = fetch("SHA1");
     return digest(method, data);

@@ -15,17 +15,25 @@ struct Joined {
     void operator()() { local->joined(std::move(request)); }
 };
 
+void answer_join(std::unique_ptr<JoinRequest> request) {
+    Rooms& origin = *request->origin;
+    origin.reactor().post(Joined{&origin.local(), std::move(request)});
+}
+
+constexpr const char* too_many_rooms = "the gateway holds as many rooms as `rooms_max` allows";
+
 } // namespace
 
 void answer(const PublishReply& reply, const PublishResult& result) {
     if (reply.client == nullptr) return;
     // One pointer in the mailbox entry would do, but an answer is as frequent as a publish: it
-    // travels by value. Position 16, detail 8, three bytes and the reply's three words fit.
+    // travels by value. Position 16, detail 8, four bytes and the reply's three words fit.
     reply.reactor->post([client = reply.client, who = reply.who, request = reply.request,
                          position = result.position, detail = result.detail, code = result.code,
-                         duplicate = result.duplicate, ephemeral = result.ephemeral] {
+                         duplicate = result.duplicate, ephemeral = result.ephemeral,
+                         durable = result.durable] {
         client->on_published(who, request,
-                             PublishResult{code, duplicate, ephemeral, detail, position});
+                             PublishResult{code, duplicate, ephemeral, durable, detail, position});
     });
 }
 
@@ -50,8 +58,15 @@ Room* HomeRooms::find(std::string_view text, std::uint64_t hash) {
 }
 
 void HomeRooms::refresh(Room& room) {
-    if (room.rules_generation() != rules_generation_)
-        room.follow(rooms_.rule(room.name().text()), rules_generation_);
+    if (room.rules_generation() == rules_generation_) return;
+    const Rule* const rule = rooms_.rule(room.name().text());
+    // Without a rule it stays what it is: nobody can reach it.
+    const bool durable = rule != nullptr ? rule->history.durable : room.durable();
+    if (durable_ && durable != room.durable() && !durable_->convert(room, durable)) {
+        room.follow(rule, rules_generation_ - 1); // again at its next use
+        return;
+    }
+    room.follow(rule, rules_generation_);
 }
 
 Room* HomeRooms::find_or_create(std::string_view text, std::uint64_t hash,
@@ -65,18 +80,22 @@ Room* HomeRooms::find_or_create(std::string_view text, std::uint64_t hash,
     rooms_gauge_.set(static_cast<std::int64_t>(table_.size()));
     became_idle(*room);
     room->schedule();
+    if (durable_ && room->rule() != nullptr && room->rule()->history.durable) durable_->open(*room);
     return room;
 }
 
 bool HomeRooms::make_place() {
-    if (idle_first_ == nullptr) return false;
+    Room* oldest = idle_first_;
+    while (oldest != nullptr && busy(*oldest)) oldest = oldest->idle_next_;
+    if (oldest == nullptr) return false;
     evicted_.add();
-    forget(*idle_first_);
+    forget(*oldest);
     return true;
 }
 
 void HomeRooms::forget(Room& room) {
     became_busy(room); // takes it off the idle list
+    if (room.durable()) durable_->forget(room);
     table_.erase(table_.find(RoomKey{room.name().text(), room.name().hash()}));
     rooms_gauge_.set(static_cast<std::int64_t>(table_.size()));
 }
@@ -108,13 +127,15 @@ void HomeRooms::commit(const DraftRef& message, const PublishReply& reply) {
         room = find_or_create(message->room(), message->room_hash(), nullptr);
         if (room == nullptr) {
             result.code = Code::limit_reached;
-            result.detail = "the gateway holds as many rooms as `rooms_max` allows";
+            result.detail = too_many_rooms;
             answer(reply, result);
             return;
         }
     }
     published_.add();
     published_bytes_.add(message->data().size());
+    if (room != nullptr && room->durable() && !message->ephemeral())
+        return durable_->commit(*room, message, reply);
     if (room != nullptr) {
         room->append(*message);
         result.position = message->position();
@@ -132,16 +153,49 @@ void HomeRooms::commit(const DraftRef& message, const PublishReply& reply) {
     passing.distribute(message);
 }
 
+void HomeRooms::with_room(const RoomName& name, const RoomNameRef& shared,
+                          std::function<void(Room* room, Refusal refused)> then) {
+    Room* const room = find_or_create(name.text(), name.hash(), shared);
+    if (room == nullptr) return then(nullptr, {Code::limit_reached, too_many_rooms});
+    if (!room->durable()) return then(room, {});
+    durable_->when_open(*room, [room, then = std::move(then)](const char* refused) {
+        if (refused == nullptr)
+            then(room, {});
+        else
+            then(nullptr, {Code::unavailable, refused});
+    });
+}
+
 void HomeRooms::join(std::unique_ptr<JoinRequest> request) {
-    Rooms& origin = *request->origin;
     const RoomName& name = *request->name;
-    if (Room* const room = find_or_create(name.text(), name.hash(), request->name)) {
-        request->result = room->join(origin.reactor().index(), request->local_room, request->wish);
-    } else {
+    Room* const room = find_or_create(name.text(), name.hash(), request->name);
+    if (room == nullptr) {
         request->result.code = Code::limit_reached;
-        request->result.detail = "the gateway holds as many rooms as `rooms_max` allows";
+        request->result.detail = too_many_rooms;
+        return answer_join(std::move(request));
     }
-    origin.reactor().post(Joined{&origin.local(), std::move(request)});
+    if (!room->durable()) {
+        request->result =
+            room->join(request->origin->reactor().index(), request->local_room, request->wish);
+        return answer_join(std::move(request));
+    }
+    // std::function wants to be copied; the request is not.
+    const auto waiting = std::make_shared<std::unique_ptr<JoinRequest>>(std::move(request));
+    durable_->when_open(*room, [this, room, waiting](const char* refused) {
+        JoinRequest& asked = **waiting;
+        if (refused != nullptr) {
+            asked.result.code = Code::unavailable;
+            asked.result.detail = refused;
+            return answer_join(std::move(*waiting));
+        }
+        durable_->complete_join(
+            *room, asked.wish,
+            room->join(asked.origin->reactor().index(), asked.local_room, asked.wish),
+            [waiting](JoinResult result) {
+                (*waiting)->result = std::move(result);
+                answer_join(std::move(*waiting));
+            });
+    });
 }
 
 void HomeRooms::leave(const RoomName& name, unsigned reactor, Form form, std::string_view user) {
@@ -152,35 +206,51 @@ void HomeRooms::identify(const RoomName& name, std::string_view user, std::strin
     if (Room* const room = find(name.text(), name.hash())) room->identify(user, info);
 }
 
-ReplayBatch HomeRooms::replay(const RoomName& name, const Position& after, std::size_t bytes_max) {
-    if (Room* const room = find(name.text(), name.hash())) return room->replay(after, bytes_max);
+void HomeRooms::replay(const RoomName& name, const Position& after, std::size_t bytes_max,
+                       std::function<void(ReplayBatch)> done) {
+    Room* const room = find(name.text(), name.hash());
+    if (room != nullptr && room->durable()) {
+        // Whoever replays has joined, so the room was read.
+        durable_->replay(*room, after, bytes_max, std::move(done));
+        return;
+    }
+    if (room != nullptr) return done(room->replay(after, bytes_max));
     ReplayBatch none;
     none.trimmed = true;
-    return none;
+    done(std::move(none));
 }
 
-HistoryResult HomeRooms::history(const RoomName& name, const HistoryQuery& query) {
-    if (Room* const room = find_or_create(name.text(), name.hash(), nullptr))
-        return room->history(query);
-    HistoryResult none;
-    none.code = Code::limit_reached;
-    none.detail = "the gateway holds as many rooms as `rooms_max` allows";
-    return none;
+void HomeRooms::history(const RoomName& name, const HistoryQuery& query,
+                        std::function<void(HistoryResult)> done) {
+    with_room(name, nullptr, [this, query, done = std::move(done)](Room* room, Refusal why) {
+        if (room == nullptr) {
+            HistoryResult none;
+            none.code = why.code;
+            none.detail = why.detail;
+            return done(std::move(none));
+        }
+        if (room->durable())
+            durable_->history(*room, query, done);
+        else
+            done(room->history(query));
+    });
+}
+
+void HomeRooms::info(const RoomName& name, std::function<void(RoomInfo)> done) {
+    with_room(name, nullptr,
+              [text = std::string{name.text()}, done = std::move(done)](Room* room, Refusal why) {
+                  RoomInfo info{why.code, why.detail, text, 0, {}};
+                  if (room != nullptr) {
+                      info.subscribers = room->subscribers();
+                      info.position = room->newest();
+                  }
+                  done(std::move(info));
+              });
 }
 
 PresenceResult HomeRooms::presence(const RoomName& name) {
     if (Room* const room = find(name.text(), name.hash())) return room->presence();
     return {};
-}
-
-RoomInfo HomeRooms::info(const RoomName& name) {
-    RoomInfo info;
-    info.room = name.text();
-    if (Room* const room = find_or_create(name.text(), name.hash(), nullptr)) {
-        info.subscribers = room->subscribers();
-        info.position = room->newest();
-    }
-    return info;
 }
 
 std::vector<RoomInfo> HomeRooms::list(std::string_view prefix, std::string_view after,
@@ -197,7 +267,7 @@ std::vector<RoomInfo> HomeRooms::list(std::string_view prefix, std::string_view 
             std::pop_heap(found.begin(), found.end(), by_name);
             found.pop_back();
         }
-        found.push_back({std::string{name}, room.subscribers(), room.newest()});
+        found.push_back({Code::ok, nullptr, std::string{name}, room.subscribers(), room.newest()});
         std::push_heap(found.begin(), found.end(), by_name);
     }
     std::sort_heap(found.begin(), found.end(), by_name);

@@ -1,6 +1,7 @@
 #pragma once
 // The home side of a reactor: all rooms whose name hashes to it.
 
+#include "durable_rooms.hpp"
 #include "room.hpp"
 #include "room_name.hpp"
 
@@ -34,14 +35,18 @@ class HomeRooms {
     [[nodiscard]] net::Reactor& reactor() noexcept { return rooms_.reactor(); }
 
     void commit(const DraftRef& message, const PublishReply& reply);
+    /// From now on durable rooms are kept there. Once, before the first call.
+    void use_log(DurableLog& log) { durable_ = std::make_unique<DurableRooms>(*this, log); }
     void join(std::unique_ptr<JoinRequest> request);
     void leave(const RoomName& name, unsigned reactor, Form form, std::string_view user);
     void identify(const RoomName& name, std::string_view user, std::string_view info);
-    [[nodiscard]] ReplayBatch replay(const RoomName& name, const Position& after,
-                                     std::size_t bytes_max);
-    [[nodiscard]] HistoryResult history(const RoomName& name, const HistoryQuery& query);
+    // `done` is called before the call returns, or later if the store must be asked.
+    void replay(const RoomName& name, const Position& after, std::size_t bytes_max,
+                std::function<void(ReplayBatch)> done);
+    void history(const RoomName& name, const HistoryQuery& query,
+                 std::function<void(HistoryResult)> done);
+    void info(const RoomName& name, std::function<void(RoomInfo)> done);
     [[nodiscard]] PresenceResult presence(const RoomName& name);
-    [[nodiscard]] RoomInfo info(const RoomName& name);
     [[nodiscard]] std::vector<RoomInfo> list(std::string_view prefix, std::string_view after,
                                              std::size_t limit) const;
 
@@ -50,7 +55,8 @@ class HomeRooms {
     /// Reactors with a pattern that matches.
     [[nodiscard]] ReactorSet pattern_reactors(std::string_view room) const;
 
-    void rules_changed() noexcept { ++rules_generation_; }
+    static constexpr std::uint32_t generation_mask = 0x7fff'ffff;
+    void rules_changed() noexcept { rules_generation_ = (rules_generation_ + 1) & generation_mask; }
 
     /// Gives a message its number and the time of this turn.
     void number(Message& message, const Position& position) noexcept {
@@ -61,6 +67,10 @@ class HomeRooms {
     void became_idle(Room& room) noexcept;
     void became_busy(Room& room) noexcept;
     void forget(Room& room);
+    /// Something of it is under way: it must not be forgotten now.
+    [[nodiscard]] bool busy(const Room& room) const {
+        return room.durable() && durable_->busy(room);
+    }
     /// Gives the room its rule of now, if rules were replaced since its last use.
     void refresh(Room& room);
 
@@ -69,8 +79,16 @@ class HomeRooms {
     Room* find_or_create(std::string_view text, std::uint64_t hash, const RoomNameRef& name);
     Room* find(std::string_view text, std::uint64_t hash);
     [[nodiscard]] bool make_place();
+    struct Refusal {
+        Code code = Code::ok;
+        const char* detail = nullptr;
+    };
+    /// Runs `then` with the room once it is there; `refused` tells why it will not be.
+    void with_room(const RoomName& name, const RoomNameRef& shared,
+                   std::function<void(Room* room, Refusal refused)> then);
 
     Rooms& rooms_;
+    std::unique_ptr<DurableRooms> durable_; // null: no store
     std::size_t rooms_max_;
     unsigned reactors_;
     std::uint32_t rules_generation_ = 1;

@@ -33,8 +33,9 @@ struct Announce {
 } // namespace
 
 Room::Room(HomeRooms& rooms, RoomNameRef name, const Rule* rule, std::uint32_t rules_generation)
-    : rules_generation_(rules_generation), rooms_(rooms), name_(std::move(name)), rule_(rule),
-      epoch_(Epoch::fresh()), last_use_(rooms.reactor().now()) {}
+    : rules_generation_(rules_generation & HomeRooms::generation_mask), rooms_(rooms),
+      name_(std::move(name)), rule_(rule), epoch_(Epoch::fresh()),
+      last_use_(rooms.reactor().now()) {}
 
 Room::~Room() = default;
 
@@ -45,10 +46,10 @@ void Room::shed_audience() noexcept {
 }
 
 void Room::follow(const Rule* rule, std::uint32_t generation) {
-    rules_generation_ = generation;
+    rules_generation_ = generation & HomeRooms::generation_mask;
     rule_ = rule;
     // Without a rule it lives out its time, unreachable, with the history it has.
-    if (rule_ != nullptr) history_.trim(rule_->history.size);
+    if (rule_ != nullptr) history_.trim(kept_max());
     if (rule_ != nullptr && !rule_->presence && audience_) audience_->presence.reset();
     shed_audience();
     schedule();
@@ -57,9 +58,24 @@ void Room::follow(const Rule* rule, std::uint32_t generation) {
 void Room::append(Message& message) {
     if (message.ephemeral()) return rooms_.number(message, {});
     rooms_.number(message, {epoch_, ++offset_});
-    last_use_ = rooms_.reactor().now();
+    keep(message);
+}
+
+void Room::append_committed(Message& message, std::uint64_t offset, WallMillis time) {
+    offset_ = offset;
+    message.number({epoch_, offset}, time, rooms_.reactor().now_micros());
+    keep(message);
+}
+
+std::size_t Room::kept_max() const noexcept {
     // Without a rule nothing is kept, what was kept neither: history has no holes.
-    history_.add(MessageRef{&message}, rule_ != nullptr ? rule_->history.size : 0);
+    const std::size_t size = rule_ != nullptr ? rule_->history.size : 0;
+    return durable_ ? std::min(size, rooms_.rooms().options().window_max) : size;
+}
+
+void Room::keep(Message& message) {
+    last_use_ = rooms_.reactor().now();
+    history_.add(MessageRef{&message}, kept_max());
     if (subscribers() == 0) rooms_.became_idle(*this); // moves it to the young end
     // Behind older messages this one's age brings nothing sooner than what the timer is set for.
     if (!armed() || history_.size() == 1) schedule();
@@ -282,6 +298,8 @@ void Room::expire() {
 }
 
 MonoMillis Room::idle_until() const noexcept {
+    // What the store has can be forgotten here.
+    if (durable_) return last_use_ + unpublished_ttl.count();
     const std::chrono::milliseconds ttl = rooms_.rooms().options().position_ttl;
     return last_use_ + (offset_ == 0 ? std::min(ttl, unpublished_ttl) : ttl).count();
 }
@@ -306,7 +324,7 @@ void Room::schedule() {
 bool Room::is_empty() const noexcept {
     // Messages that no rule governs any more have no age: they do not keep the room.
     const Presence* const presence = presence_of_users();
-    return subscribers() == 0 && (history_.empty() || rule_ == nullptr) &&
+    return subscribers() == 0 && (history_.empty() || rule_ == nullptr || durable_) &&
            (presence == nullptr || presence->empty());
 }
 
@@ -314,7 +332,7 @@ void Room::on_timer() {
     // The rule may have been replaced, and destroyed, since the room was used last.
     rooms_.refresh(*this);
     expire();
-    if (is_empty() && rooms_.reactor().now() >= idle_until())
+    if (is_empty() && rooms_.reactor().now() >= idle_until() && !rooms_.busy(*this))
         rooms_.forget(*this); // destroys this
     else
         schedule();

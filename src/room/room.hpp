@@ -9,6 +9,7 @@
 #include <fanfare/net/timer_wheel.hpp>
 #include <fanfare/room/rooms.hpp>
 
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <memory>
@@ -51,6 +52,10 @@ class Room final : public net::TimerWheel::Timer {
 
     /// Numbers and keeps it. Ephemeral messages get no offset and are not kept.
     void append(Message& message);
+    /// A durable message that the store has numbered.
+    void append_committed(Message& message, std::uint64_t offset, WallMillis time);
+    [[nodiscard]] bool durable() const noexcept { return durable_; }
+    [[nodiscard]] const History& window() const noexcept { return history_; }
     /// Sends it to all reactors with subscribers, and to those that have a matching pattern.
     void distribute(const DraftRef& message);
 
@@ -66,14 +71,22 @@ class Room final : public net::TimerWheel::Timer {
     /// Follows new rules.
     void follow(const Rule* rule, std::uint32_t generation);
     [[nodiscard]] std::uint32_t rules_generation() const noexcept { return rules_generation_; }
+    /// Messages below it are older than the rule keeps.
+    [[nodiscard]] std::uint64_t oldest_wanted() const noexcept {
+        const std::uint64_t size = rule_ != nullptr ? rule_->history.size : 0;
+        return offset_ - std::min<std::uint64_t>(offset_, size) + 1;
+    }
 
   private:
     friend class HomeRooms;
+    friend class DurableRooms;
     void on_timer() override;
     void expire();
     /// Sets the timer for what happens next: a message's age, a lingering user, the room's own end.
     void schedule();
     [[nodiscard]] MonoMillis idle_until() const noexcept;
+    /// Messages that memory keeps.
+    [[nodiscard]] std::size_t kept_max() const noexcept;
     /// Nothing but its position is left.
     [[nodiscard]] bool is_empty() const noexcept;
     void announce(std::string_view user, bool joined);
@@ -84,8 +97,10 @@ class Room final : public net::TimerWheel::Timer {
     void shed_audience() noexcept;
     [[nodiscard]] Interest& interest_of(unsigned reactor, net::Handle local_room);
     void encode(Message& message);
+    void keep(Message& message);
 
-    std::uint32_t rules_generation_; // first: it fits behind the base's members
+    std::uint32_t rules_generation_ : 31; // first: it fits behind the base's members
+    bool durable_ : 1 = false; // the store numbers and keeps: DurableRooms has more of it
     HomeRooms& rooms_;
     RoomNameRef name_;
     const Rule* rule_;

@@ -10,31 +10,25 @@
 namespace fanfare::room {
 namespace {
 
-/// Asks `question` on `target`'s reactor and brings the answer back to `origin`'s.
+/// Asks `question` on `target`'s reactor, which answers at once or later, and brings the answer
+/// back to `origin`'s.
 template <class T>
-void ask(Rooms& origin, Rooms& target, std::function<T(HomeRooms&)> question,
+void ask(Rooms& origin, Rooms& target,
+         std::function<void(HomeRooms&, std::function<void(T)>)> question,
          std::function<void(const T&)> done) {
     struct Ask {
         Rooms* origin;
         Rooms* target;
-        std::function<T(HomeRooms&)> question;
+        std::function<void(HomeRooms&, std::function<void(T)>)> question;
         std::function<void(const T&)> done;
     };
-    auto ask = std::make_unique<Ask>(Ask{&origin, &target, std::move(question), std::move(done)});
-    struct There {
-        std::unique_ptr<Ask> ask;
-        void operator()() {
-            struct Back {
-                std::unique_ptr<Ask> ask;
-                std::unique_ptr<T> answer;
-                void operator()() { ask->done(*answer); }
-            };
-            auto answer = std::make_unique<T>(ask->question(ask->target->home()));
-            net::Reactor& reactor = ask->origin->reactor();
-            reactor.post(Back{std::move(ask), std::move(answer)});
-        }
-    };
-    target.reactor().post(There{std::move(ask)});
+    auto ask = std::make_shared<Ask>(Ask{&origin, &target, std::move(question), std::move(done)});
+    target.reactor().post([ask] {
+        ask->question(ask->target->home(), [ask](T answer) {
+            ask->origin->reactor().post(
+                [ask, answer = std::make_unique<T>(std::move(answer))] { ask->done(*answer); });
+        });
+    });
 }
 
 } // namespace
@@ -47,9 +41,11 @@ Rooms::Rooms(net::Reactor& reactor, Encoders encoders, RulesRef rules, const Opt
 
 Rooms::~Rooms() = default;
 
-void Rooms::connect(std::vector<Rooms*> all, Broker& broker) {
+void Rooms::connect(std::vector<Rooms*> all, Broker& broker, DurableLog* log) {
     all_ = std::move(all);
     broker_ = &broker;
+    has_store_ = log != nullptr;
+    if (log != nullptr) home_->use_log(*log);
 }
 
 void Rooms::set_rules(RulesRef rules) {
@@ -66,7 +62,7 @@ void Rooms::publish(DraftRef message, const PublishReply& reply) {
     refusal.ephemeral = message->ephemeral();
     if (!message->ephemeral()) {
         const Rule* const rule = this->rule(message->room());
-        if (rule != nullptr && rule->history.durable) {
+        if (rule != nullptr && rule->history.durable && !has_store_) {
             refusal.code = Code::unavailable;
             refusal.detail = "the room is durable and this gateway has no store";
         }
@@ -117,20 +113,29 @@ void Rooms::history(std::string_view room, const HistoryQuery& query,
     const RoomNameRef name = RoomName::make(room, hash_bytes(room));
     ask<HistoryResult>(
         *this, home_of(name->hash()),
-        [name, query](HomeRooms& home) { return home.history(*name, query); }, std::move(done));
+        [name, query](HomeRooms& home, std::function<void(HistoryResult)> answer) {
+            home.history(*name, query, std::move(answer));
+        },
+        std::move(done));
 }
 
 void Rooms::presence(std::string_view room, std::function<void(const PresenceResult&)> done) {
     const RoomNameRef name = RoomName::make(room, hash_bytes(room));
     ask<PresenceResult>(
-        *this, home_of(name->hash()), [name](HomeRooms& home) { return home.presence(*name); },
+        *this, home_of(name->hash()),
+        [name](HomeRooms& home, const std::function<void(PresenceResult)>& answer) {
+            answer(home.presence(*name));
+        },
         std::move(done));
 }
 
 void Rooms::info(std::string_view room, std::function<void(const RoomInfo&)> done) {
     const RoomNameRef name = RoomName::make(room, hash_bytes(room));
     ask<RoomInfo>(
-        *this, home_of(name->hash()), [name](HomeRooms& home) { return home.info(*name); },
+        *this, home_of(name->hash()),
+        [name](HomeRooms& home, std::function<void(RoomInfo)> answer) {
+            home.info(*name, std::move(answer));
+        },
         std::move(done));
 }
 
@@ -146,7 +151,10 @@ void Rooms::list(std::string prefix, std::string after, std::size_t limit,
     for (Rooms* const target : all_)
         ask<std::vector<RoomInfo>>(
             *this, *target,
-            [prefix, after, limit](HomeRooms& home) { return home.list(prefix, after, limit); },
+            [prefix, after, limit](HomeRooms& home,
+                                   const std::function<void(std::vector<RoomInfo>)>& answer) {
+                answer(home.list(prefix, after, limit));
+            },
             [gather](const std::vector<RoomInfo>& part) {
                 gather->found.insert(gather->found.end(), part.begin(), part.end());
                 if (--gather->missing != 0) return;

@@ -43,8 +43,10 @@ struct Pull {
     net::Handle ticket;
     std::uint32_t bytes_max;
     void operator()() const {
-        auto batch = std::make_unique<ReplayBatch>(home->replay(*name, after, bytes_max));
-        origin->reactor().post(Replayed{&origin->local(), ticket, std::move(batch)});
+        home->replay(*name, after, bytes_max, [to = origin, who = ticket](ReplayBatch batch) {
+            to->reactor().post(
+                Replayed{&to->local(), who, std::make_unique<ReplayBatch>(std::move(batch))});
+        });
     }
 };
 static_assert(sizeof(Pull) <= net::MailEntry::command_bytes_max);

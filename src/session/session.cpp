@@ -262,12 +262,13 @@ void Session::publish(RequestId id, const PublishRequest& request) {
     pending.id = id;
     pending.room = request.room;
     if (!request.key.empty()) {
-        pending.key.text = "user\n" + std::string{user()} + "\npublish\n";
-        pending.key.text += request.key;
+        pending.key = std::make_unique<room::IdempotencyKey>();
+        pending.key->text = "user\n" + std::string{user()} + "\npublish\n";
+        pending.key->text += request.key;
         std::string asked{request.room};
         asked.append("\n").append(request.event).append(request.ephemeral ? "\n1\n" : "\n0\n");
         asked += request.data;
-        pending.key.fingerprint = hash_bytes(asked);
+        pending.key->fingerprint = lasting_fingerprint(asked);
     }
     service_.publish(std::move(pending), room::Message::make(parts, hash_bytes(request.room)));
 }

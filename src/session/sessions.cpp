@@ -126,7 +126,7 @@ Error Sessions::subscribe_fault(const Identity* identity, std::string_view room)
 
 void Sessions::publish(PendingPublish pending, room::DraftRef message) {
     const net::Handle session = pending.session;
-    const bool keyed = !pending.key.text.empty();
+    const bool keyed = pending.key != nullptr;
     const net::Handle handle = publishes_.insert(std::move(pending));
     if (!keyed && !lanes_.busy(session)) {
         send(handle, message);
@@ -137,7 +137,7 @@ void Sessions::publish(PendingPublish pending, room::DraftRef message) {
             send(handle, message);
             return true;
         }
-        idempotency_.begin(publishes_.find(handle)->key,
+        idempotency_.begin(*publishes_.find(handle)->key,
                            [this, session, handle, message](room::IdempotencyLog::Verdict verdict,
                                                             const room::PublishResults& results) {
                                on_verdict(handle, message, verdict, results);
@@ -148,7 +148,8 @@ void Sessions::publish(PendingPublish pending, room::DraftRef message) {
 }
 
 void Sessions::send(net::Handle pending, const room::DraftRef& message) {
-    rooms_.publish(message, room::PublishReply{this, &reactor(), pending, 0});
+    rooms_.publish(message, room::PublishReply{this, &reactor(), pending, 0,
+                                               publishes_.find(pending)->key.get()});
 }
 
 void Sessions::on_verdict(net::Handle handle, const room::DraftRef& message,
@@ -177,11 +178,11 @@ void Sessions::on_verdict(net::Handle handle, const room::DraftRef& message,
 void Sessions::on_published(net::Handle who, std::uint64_t /*request*/,
                             const room::PublishResult& result) {
     const PendingPublish pending = publishes_.erase(who);
-    if (!pending.key.text.empty()) {
+    if (pending.key) {
         if (result.code == Code::ok)
-            idempotency_.finish(pending.key, {result});
+            idempotency_.finish(*pending.key, {result});
         else
-            idempotency_.abandon(pending.key);
+            idempotency_.abandon(*pending.key);
     }
     published(pending, result);
 }

@@ -44,6 +44,18 @@ void IdempotencyKeys::finish(const IdempotencyKey& key, PublishResults results, 
     for (const CallRef& call : *waiting) call->answer(Verdict::duplicate, answer);
 }
 
+void IdempotencyKeys::finish_other(const IdempotencyKey& key, std::uint64_t fingerprint,
+                                   MonoMillis now) {
+    Entry* const entry = find_in_flight(key);
+    if (entry == nullptr) return;
+    State& state = entry->second;
+    const std::unique_ptr<Waiting> waiting = std::move(state.waiting);
+    state.fingerprint = fingerprint;
+    state.expires = now + window_;
+    finished_.push_back(entry);
+    for (const CallRef& call : *waiting) call->answer(Verdict::conflict, {});
+}
+
 void IdempotencyKeys::abandon(const IdempotencyKey& key) {
     Entry* const entry = find_in_flight(key);
     if (entry == nullptr) return;

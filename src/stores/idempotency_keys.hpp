@@ -41,7 +41,11 @@ class IdempotencyKeys {
     void begin(const room::IdempotencyKey& key, CallRef call, MonoMillis now);
     void finish(const room::IdempotencyKey& key, room::PublishResults results, MonoMillis now);
     void abandon(const room::IdempotencyKey& key);
+    /// As `finish`, but what was found to be the first call asked for something else: whoever waits
+    /// is in conflict with it.
+    void finish_other(const room::IdempotencyKey& key, std::uint64_t fingerprint, MonoMillis now);
 
+    [[nodiscard]] bool knows(const std::string& text) const { return keys_.contains(text); }
     /// Forgets the finished keys whose window is over.
     void expire(MonoMillis now);
     [[nodiscard]] bool any_finished() const noexcept { return !finished_.empty(); }

@@ -3,6 +3,8 @@
 // one, nothing is posted. Posts of one reactor keep their order, so a `finish` cannot overtake its
 // `begin`, and no partition has a lock.
 
+#include "memory_idempotency.hpp"
+
 #include "idempotency_keys.hpp"
 
 #include <fanfare/base/assert.hpp>
@@ -11,6 +13,8 @@
 #include <fanfare/stores/stores.hpp>
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <utility>
 
 namespace fanfare::stores {
@@ -52,21 +56,64 @@ class RemoteCall final : public IdempotencyKeys::Call {
 /// A table with its reactor's time. Everything on that reactor.
 class Partition final : net::TimerWheel::Timer {
   public:
-    Partition(net::Reactor& reactor, std::chrono::milliseconds window, std::size_t keys_max)
-        : reactor_(reactor), keys_(window, keys_max) {}
+    Partition(net::Reactor& reactor, std::chrono::milliseconds window, std::size_t keys_max,
+              KeyRecords* records)
+        : reactor_(reactor), keys_(window, keys_max), records_(records),
+          // The table is empty at the start and holds all of the window after it.
+          look_back_until_(reactor.clock().mono() + window.count()) {}
 
     [[nodiscard]] net::Reactor& reactor() const noexcept { return reactor_; }
 
     void begin(const IdempotencyKey& key, IdempotencyKeys::CallRef call) {
+        if (records_ != nullptr && reactor_.now() < look_back_until_ && !keys_.knows(key.text))
+            call = std::make_unique<LookBack>(*this, key, std::move(call));
         keys_.begin(key, std::move(call), reactor_.now());
     }
     void finish(const IdempotencyKey& key, PublishResults results) {
-        keys_.finish(key, std::move(results), reactor_.now());
-        schedule();
+        if (records_ != nullptr) records_->record(key, results);
+        finish_known(key, std::move(results));
     }
     void abandon(const IdempotencyKey& key) { keys_.abandon(key); }
 
   private:
+    /// The first call with a key that the process before this one may have seen.
+    class LookBack final : public IdempotencyKeys::Call {
+      public:
+        LookBack(Partition& partition, const IdempotencyKey& key, IdempotencyKeys::CallRef call)
+            : partition_(partition), key_(key), call_(std::move(call)) {}
+        void answer(Verdict verdict, PublishResults results) override {
+            if (verdict != Verdict::first) return call_->answer(verdict, std::move(results));
+            partition_.look_back(key_, std::move(call_));
+        }
+
+      private:
+        Partition& partition_;
+        IdempotencyKey key_;
+        IdempotencyKeys::CallRef call_;
+    };
+
+    void look_back(const IdempotencyKey& key, IdempotencyKeys::CallRef call) {
+        // std::function wants to be copied; the call is not.
+        auto waiting = std::make_shared<IdempotencyKeys::CallRef>(std::move(call));
+        records_->find(key, [this, key, waiting](const std::optional<KeyRecord>& found) {
+            IdempotencyKeys::Call& first = **waiting;
+            if (!found) return first.answer(Verdict::first, {});
+            if (found->fingerprint != key.fingerprint) {
+                keys_.finish_other(key, found->fingerprint, reactor_.now());
+                schedule();
+                return first.answer(Verdict::conflict, {});
+            }
+            const bool whole = found->results.size() == key.parts &&
+                               std::all_of(found->results.begin(), found->results.end(), is_done);
+            if (!whole) return first.answer(Verdict::first, found->results);
+            finish_known(key, found->results);
+            first.answer(Verdict::duplicate, found->results);
+        });
+    }
+    void finish_known(const IdempotencyKey& key, PublishResults results) {
+        keys_.finish(key, std::move(results), reactor_.now());
+        schedule();
+    }
     void schedule() {
         if (armed() || !keys_.any_finished()) return;
         const MonoMillis wait = keys_.next_expiry() - reactor_.now();
@@ -79,17 +126,20 @@ class Partition final : net::TimerWheel::Timer {
 
     net::Reactor& reactor_;
     IdempotencyKeys keys_;
+    KeyRecords* const records_; // null: keys live in memory only
+    const MonoMillis look_back_until_;
 };
 
 class MemoryIdempotency final : public room::IdempotencyLog {
   public:
-    MemoryIdempotency(net::Reactors& reactors, const room::IdempotencyOptions& options) {
+    MemoryIdempotency(net::Reactors& reactors, const room::IdempotencyOptions& options,
+                      KeyRecords* records) {
         const std::size_t count = reactors.size();
         const std::size_t keys_max =
             std::max<std::size_t>((options.keys_max + count - 1) / count, 1);
         for (std::size_t i = 0; i < count; ++i)
             partitions_.push_back(
-                std::make_unique<Partition>(reactors[i], options.window, keys_max));
+                std::make_unique<Partition>(reactors[i], options.window, keys_max, records));
     }
 
     void begin(IdempotencyKey key, Done done) override {
@@ -138,7 +188,13 @@ class MemoryIdempotency final : public room::IdempotencyLog {
 
 std::unique_ptr<room::IdempotencyLog>
 make_memory_idempotency(net::Reactors& reactors, const room::IdempotencyOptions& options) {
-    return std::make_unique<MemoryIdempotency>(reactors, options);
+    return make_recorded_idempotency(reactors, options, nullptr);
+}
+
+std::unique_ptr<room::IdempotencyLog>
+make_recorded_idempotency(net::Reactors& reactors, const room::IdempotencyOptions& options,
+                          KeyRecords* records) {
+    return std::make_unique<MemoryIdempotency>(reactors, options, records);
 }
 
 } // namespace fanfare::stores

@@ -211,7 +211,9 @@ class Gateway:
     # -- life ---------------------------------------------------------------------------------
 
     def write_config(self, config):
-        self.config = merged({"server": {"listen": [f"127.0.0.1:{self.port}"]}}, config)
+        own = {"server": {"listen": [f"127.0.0.1:{self.port}"]},
+               "store": {"path": str(self.directory / "fanfare.db")}}
+        self.config = merged(own, config)
         self.config_path.write_text(yaml.safe_dump(self.config, sort_keys=False))
 
     def start(self):

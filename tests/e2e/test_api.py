@@ -168,12 +168,9 @@ def test_room_that_no_rule_matches_is_404(gateway, tag):
                    "not_found")
 
 
-def test_durable_room_answers_503_until_there_is_a_store(gateway, tag):
-    response = gateway.api("POST", "/publish", {"room": f"durable:{tag}", "data": 1})
-    assert_problem(response, 503, "unavailable")
-    assert int(response.headers["Retry-After"]) >= 0
-    # Ephemeral messages are allowed in every room.
+def test_durable_room_takes_ephemeral_messages_too(gateway, tag):
     gateway.publish(f"durable:{tag}", 1, ephemeral=True)
+    assert gateway.publish(f"durable:{tag}", 1)["offset"] == 1
 
 
 # -- batch ----------------------------------------------------------------------------------------
@@ -202,11 +199,10 @@ def test_batch_as_ndjson_fails_line_by_line(gateway, room, bad, end):
 
 
 def test_batch_reports_each_kind_of_fault(gateway, tag):
-    items = [{"room": f"nowhere:{tag}", "data": 1}, {"room": f"durable:{tag}", "data": 1},
-             {"room": f"open:{tag}", "data": 1, "event": "bye"}, 7, {"room": f"open:{tag}", "data": 1}]
+    items = [{"room": f"nowhere:{tag}", "data": 1}, {"room": f"open:{tag}", "data": 1, "event": "bye"}, 7, {"room": f"open:{tag}", "data": 1}]
     results = gateway.api("POST", "/publish/batch", items).json()["results"]
     codes = [result.get("error", {}).get("code") for result in results]
-    assert codes == ["not_found", "unavailable", "bad_request", "bad_request", None]
+    assert codes == ["not_found", "bad_request", "bad_request", None]
     assert set(codes[:-1]) <= ERROR_CODES
 
 

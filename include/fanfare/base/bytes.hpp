@@ -46,5 +46,7 @@ using ByteView = std::span<const std::byte>;
 
 /// A fast 64-bit hash, seeded once per process so that clients cannot aim for collisions.
 [[nodiscard]] std::uint64_t hash_bytes(std::string_view text) noexcept;
+/// The leading 64 bits of its SHA-256: the same in every process, for what is kept.
+[[nodiscard]] std::uint64_t lasting_fingerprint(std::string_view text);
 
 } // namespace fanfare

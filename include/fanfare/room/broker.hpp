@@ -14,10 +14,13 @@ class Reactor;
 
 namespace fanfare::room {
 
+struct IdempotencyKey;
+
 struct PublishResult {
     Code code = Code::ok;
     bool duplicate = false; // an idempotency key was seen before; the first answer is repeated
     bool ephemeral = false; // no position
+    bool durable = false;   // its idempotency key was kept with it
     const char* detail = nullptr; // static text where code is an error
     Position position;
 };
@@ -37,7 +40,9 @@ struct PublishReply {
     PublishClient* client = nullptr; // null: nobody waits
     net::Reactor* reactor = nullptr; // the client's
     net::Handle who = 0;
-    std::uint64_t request = 0;
+    std::uint64_t request = 0; // which part of the client's call: the room's index
+    /// Of the client's call; lives until the answer. Null: none.
+    const IdempotencyKey* key = nullptr;
 };
 
 class Broker {

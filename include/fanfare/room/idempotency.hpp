@@ -13,8 +13,9 @@ namespace fanfare::room {
 /// A key is scoped to the caller and the call: the same text from two API keys is two keys.
 struct IdempotencyKey {
     std::string text; // "<caller>\n<call>\n<key>", at most ~600 bytes
-    std::uint64_t fingerprint =
-        0; // of what was asked; another one under the same key is a conflict
+    /// Of what was asked; another one under the same key is a conflict. The same in every process.
+    std::uint64_t fingerprint = 0;
+    std::uint32_t parts = 1; // rooms of the call
 };
 
 /// The answer that is kept: one result per room of the call.
@@ -26,7 +27,7 @@ class IdempotencyLog {
   public:
     virtual ~IdempotencyLog() = default;
     enum class Verdict : std::uint8_t {
-        first,     // do it, then `finish` or `abandon`
+        first,     // do it, then `finish` or `abandon`; parts in `results` that `done` are done
         duplicate, // `results` is the first answer; do nothing
         conflict,  // same key, other fingerprint
         full,      // keys_max is reached by keys in flight: refuse with unavailable

@@ -13,6 +13,10 @@ struct Options {
     std::size_t presence_members_max = 1'000; // listed; above, join and leave are not sent
     /// Commands waiting at a reactor above which a publish to its rooms is refused (unavailable).
     std::size_t backlog_max = 100'000;
+    /// Of a durable room's newest messages, what is kept in memory; older ones are read from the
+    /// store.
+    std::size_t window_max = 100;
+    std::size_t window_bytes_max = std::size_t{256} * 1024;
 };
 
 struct IdempotencyOptions {

@@ -55,11 +55,14 @@ struct PresenceResult {
     std::uint64_t total = 0;         // users and anonymous sessions
 };
 struct RoomInfo {
+    Code code = Code::ok;
+    const char* detail = nullptr;
     std::string room;
     std::uint64_t subscribers = 0;
     Position position;
 };
 
+class DurableLog;
 class HomeRooms;
 class LocalRooms;
 
@@ -72,9 +75,9 @@ class Rooms {
     Rooms(const Rooms&) = delete;
     Rooms& operator=(const Rooms&) = delete;
 
-    /// Once, before the reactors run: all reactors' rooms, by index (this one included), and what
-    /// carries publishes.
-    void connect(std::vector<Rooms*> all, Broker& broker);
+    /// Once, before the reactors run: all reactors' rooms, by index (this one included), what
+    /// carries publishes, and what keeps durable rooms (null: nothing does).
+    void connect(std::vector<Rooms*> all, Broker& broker, DurableLog* log = nullptr);
 
     [[nodiscard]] net::Reactor& reactor() noexcept { return reactor_; }
     /// The rule that governs a room; null: not found. Valid until the rules are replaced.
@@ -149,6 +152,7 @@ class Rooms {
     Options options_;
     std::vector<Rooms*> all_;
     Broker* broker_ = nullptr;
+    bool has_store_ = false;
     std::unique_ptr<HomeRooms> home_;
     std::unique_ptr<LocalRooms> local_;
 };

@@ -68,7 +68,7 @@ class Sessions final : public room::PublishClient {
         net::Handle session = 0;
         RequestId id;
         std::string room;
-        room::IdempotencyKey key; // text empty: none
+        std::unique_ptr<room::IdempotencyKey> key; // null: none
     };
     void publish(PendingPublish pending, room::DraftRef message);
 

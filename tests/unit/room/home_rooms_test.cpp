@@ -122,8 +122,11 @@ TEST_CASE("home rooms: messages are let go of at their age, read or not", "[room
     // A replay looks at what is there without cleaning up first.
     const auto kept = [&](const Position& after) {
         std::size_t count = 0;
-        node.on(0,
-                [&] { count = node.rooms(0).home().replay(*name, after, 10'000).messages.size(); });
+        node.on(0, [&] {
+            node.rooms(0).home().replay(*name, after, 10'000, [&](const room::ReplayBatch& batch) {
+                count = batch.messages.size();
+            });
+        });
         return count;
     };
     Position before = node.info("r").position; // waits for the end of its minute

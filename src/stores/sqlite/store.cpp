@@ -1,0 +1,63 @@
+// The store as a whole: one writer, one reader, and the contracts on them.
+
+#include "durable_log.hpp"
+#include "memory_idempotency.hpp"
+#include "publish_keys.hpp"
+#include "writer.hpp"
+
+#include <fanfare/net/reactor.hpp>
+
+#include <utility>
+
+namespace fanfare::stores {
+namespace {
+
+class SqliteStore final : public Store {
+  public:
+    SqliteStore(net::Reactors& reactors, Metrics& metrics, const SqliteOptions& options,
+                const room::IdempotencyOptions& idempotency, room::RulesRef rules,
+                std::chrono::milliseconds position_ttl)
+        : writer_(options, metrics),
+          reader_database_(options.path, Database::Mode::read_write, options.vfs),
+          reader_(std::make_unique<net::BlockingThread>("fanfare-reader")),
+          log_(writer_, *reader_, reader_database_, idempotency.window,
+               std::make_shared<const Retention>(Retention{std::move(rules), position_ttl})),
+          keys_(writer_, *reader_, reader_database_, idempotency.window),
+          idempotency_(make_recorded_idempotency(reactors, idempotency, &keys_)) {
+        reader_database_.execute("PRAGMA query_only=1; PRAGMA cache_size=-16384");
+        writer_.start(log_);
+    }
+    ~SqliteStore() override {
+        // The threads use what is destroyed after them.
+        reader_.reset();
+        writer_.stop();
+    }
+
+    [[nodiscard]] room::DurableLog& log() noexcept override { return log_; }
+    [[nodiscard]] room::IdempotencyLog& idempotency() noexcept override { return *idempotency_; }
+    [[nodiscard]] const char* fault() const noexcept override { return writer_.fault(); }
+    void set_rules(room::RulesRef rules, std::chrono::milliseconds position_ttl) override {
+        log_.set_retention(
+            std::make_shared<const Retention>(Retention{std::move(rules), position_ttl}));
+    }
+
+  private:
+    Writer writer_;
+    Database reader_database_;
+    std::unique_ptr<net::BlockingThread> reader_;
+    SqliteLog log_;
+    SqliteKeys keys_;
+    std::unique_ptr<room::IdempotencyLog> idempotency_;
+};
+
+} // namespace
+
+std::unique_ptr<Store> make_sqlite(net::Reactors& reactors, Metrics& metrics,
+                                   const SqliteOptions& options,
+                                   const room::IdempotencyOptions& idempotency,
+                                   room::RulesRef rules, std::chrono::milliseconds position_ttl) {
+    return std::make_unique<SqliteStore>(reactors, metrics, options, idempotency, std::move(rules),
+                                         position_ttl);
+}
+
+} // namespace fanfare::stores

@@ -1,0 +1,339 @@
+#include "writer.hpp"
+
+#include "schema.hpp"
+
+#include <fanfare/base/log.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdexcept>
+#include <sys/file.h>
+#include <unistd.h>
+#include <utility>
+
+namespace fanfare::stores {
+namespace {
+
+// Pages of 4 KiB. The log grows to about this and is then used again from its beginning.
+constexpr int log_pages_max = 4'096;
+constexpr int log_pages_step = 1'024;
+constexpr std::chrono::milliseconds probe_interval{1'000};
+constexpr std::chrono::milliseconds tell_interval{60'000};
+/// Rows that may be deleted in a transaction of their own, and beside others'.
+constexpr std::size_t chore_rows_alone = 2'000;
+constexpr std::size_t chore_rows_beside = 200;
+
+const char* synchronous_name(SqliteOptions::Synchronous synchronous) noexcept {
+    switch (synchronous) {
+    case SqliteOptions::Synchronous::off:
+        return "OFF";
+    case SqliteOptions::Synchronous::normal:
+        return "NORMAL";
+    case SqliteOptions::Synchronous::full:
+        break;
+    }
+    return "FULL";
+}
+
+Database open_database(const SqliteOptions& options) {
+    try {
+        // SQLite would make it readable for everyone; its other files take over these rights.
+        const int fd = ::open(options.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+            throw std::runtime_error(fmt::format("cannot open the store {}: {}; create its "
+                                                 "directory, or name another store.path",
+                                                 options.path, std::strerror(errno)));
+        ::close(fd);
+        Database database{options.path, Database::Mode::create, options.vfs};
+        if (std::string fault = schema_fault(database, options.path); !fault.empty())
+            throw std::runtime_error(fault);
+        // Before the first table: free pages can be given back in steps.
+        database.execute("PRAGMA auto_vacuum=INCREMENTAL");
+        if (database.text("PRAGMA journal_mode=WAL") != "wal")
+            throw std::runtime_error(
+                fmt::format("the store {} cannot use a write-ahead log: its file system must be "
+                            "local and writable",
+                            options.path));
+        database.execute(fmt::format("PRAGMA synchronous={}; PRAGMA wal_autocheckpoint=0; "
+                                     "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY",
+                                     synchronous_name(options.synchronous))
+                             .c_str());
+        migrate(database);
+        // It can be written now, not only later.
+        database.execute("BEGIN IMMEDIATE; COMMIT");
+        return database;
+    } catch (const SqliteError& error) {
+        throw std::runtime_error(fmt::format(
+            "cannot use the store {}: {} ({}); `fanfare store check` looks at it, a backup can be "
+            "put in its place",
+            options.path, fault_text(error.code()), error.what()));
+    }
+}
+
+} // namespace
+
+const char* fault_text(int sqlite_code) noexcept {
+    switch (sqlite_code & 0xff) {
+    case SQLITE_FULL:
+        return "the store's disk is full";
+    case SQLITE_IOERR:
+        return "the store's disk reports an error";
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return "the store is read-only";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return "the store's file is damaged";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return "the store is locked by another program";
+    case SQLITE_CANTOPEN:
+        return "the store's file cannot be opened";
+    case SQLITE_NOMEM:
+        return "there is no memory for the store";
+    default:
+        return "the store has failed";
+    }
+}
+
+/// One process per file. SQLite would let several write, but rooms have one home.
+class Writer::Lock {
+  public:
+    explicit Lock(const std::string& path)
+        : fd_(::open((path + "-lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+        if (fd_ < 0)
+            throw std::runtime_error(fmt::format(
+                "cannot open the store {}: {}; create its directory, or name another store.path",
+                path, std::strerror(errno)));
+        if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+        ::close(fd_);
+        throw std::runtime_error(fmt::format(
+            "the store {} is in use by another gateway; each needs a store.path of its own", path));
+    }
+    ~Lock() { ::close(fd_); }
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+
+  private:
+    const int fd_;
+};
+
+Writer::Writer(const SqliteOptions& options, Metrics& metrics)
+    : options_(options), lock_(std::make_unique<Lock>(options.path)),
+      database_(open_database(options)),
+      copier_database_(options.path, Database::Mode::read_write, options.vfs),
+      commits_(metrics.counter("store_commits_total", "Transactions that the store committed.")),
+      failures_(
+          metrics.counter("store_failures_total", "Transactions that the store could not commit.")),
+      rows_(metrics.counter("store_writes_total", "Operations in committed transactions.")),
+      commit_seconds_(metrics.histogram("store_commit_seconds",
+                                        "Time of one transaction, from its begin to the disk.")),
+      batch_entries_(metrics.histogram("store_batch_entries", "Operations in one transaction.")) {
+    metrics.gauge_from("store_queue", "Operations that wait for the store.",
+                       [this] { return static_cast<double>(queued_.load()); });
+    metrics.gauge_from("store_queue_bytes", "Bytes of operations that wait for the store.",
+                       [this] { return static_cast<double>(queued_bytes_.load()); });
+    metrics.gauge_from("store_failing", "1 while the store cannot be written, else 0.",
+                       [this] { return fault() == nullptr ? 0.0 : 1.0; });
+}
+
+Writer::~Writer() {
+    stop();
+}
+
+void Writer::start(Chores& chores) {
+    chores_ = &chores;
+    ::sqlite3_wal_hook(
+        database_.raw(),
+        [](void* self, sqlite3*, const char*, int pages) {
+            static_cast<Writer*>(self)->log_pages_ = pages;
+            return SQLITE_OK;
+        },
+        this);
+    copier_ = std::make_unique<net::BlockingThread>(
+        "fanfare-copier", [this](net::BlockingThread& thread) { copy_log(thread); });
+    thread_ = std::make_unique<net::BlockingThread>(
+        "fanfare-writer", [this](net::BlockingThread& thread) { live(thread); });
+}
+
+void Writer::stop() {
+    thread_.reset();
+    copier_.reset();
+}
+
+bool Writer::has_room(std::size_t bytes, std::size_t share) const noexcept {
+    return queued_.load(std::memory_order_relaxed) < options_.queue_max / share &&
+           queued_bytes_.load(std::memory_order_relaxed) + bytes <=
+               options_.queue_bytes_max / share;
+}
+
+bool Writer::post(std::unique_ptr<WriteTask> task) {
+    if (!has_room(task->bytes(), 1)) return false;
+    enqueue(std::move(task));
+    return true;
+}
+
+bool Writer::post_if_quiet(std::unique_ptr<WriteTask> task) {
+    if (fault() != nullptr || !has_room(task->bytes(), 2)) return false;
+    enqueue(std::move(task));
+    return true;
+}
+
+void Writer::post_always(std::unique_ptr<WriteTask> task) {
+    enqueue(std::move(task));
+}
+
+void Writer::enqueue(std::unique_ptr<WriteTask> task) {
+    queued_.fetch_add(1, std::memory_order_relaxed);
+    queued_bytes_.fetch_add(task->bytes(), std::memory_order_relaxed);
+    thread_->post(std::move(task));
+}
+
+// --- the thread ---
+
+std::chrono::milliseconds Writer::patience() const {
+    MonoMillis due = chores_->due();
+    if (fault() != nullptr) due = std::min(due, probe_due_);
+    return std::chrono::milliseconds{
+        std::clamp<MonoMillis>(due - system_clock().mono(), 0, 60'000)};
+}
+
+void Writer::live(net::BlockingThread& thread) {
+    net::BlockingTasks tasks;
+    while (thread.take(tasks, patience())) {
+        for (std::size_t begin = 0; begin < tasks.size();) {
+            std::size_t end = begin;
+            std::size_t bytes = 0;
+            do {
+                bytes += static_cast<WriteTask&>(*tasks[end++]).bytes();
+            } while (end < tasks.size() && end - begin < options_.batch_max &&
+                     bytes < options_.batch_bytes_max);
+            const std::span batch{tasks.data() + begin, end - begin};
+            commit(batch, chores_->due() <= system_clock().mono() ? chore_rows_beside : 0);
+            queued_.fetch_sub(batch.size(), std::memory_order_relaxed);
+            queued_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+            thread.complete(
+                {std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end())});
+            begin = end;
+            finish_copying();
+        }
+        const MonoMillis now = system_clock().mono();
+        if (fault() != nullptr) {
+            if (now >= probe_due_) probe();
+        } else if (tasks.empty() && chores_->due() <= now) {
+            commit({}, chore_rows_alone);
+            finish_copying();
+        }
+    }
+}
+
+void Writer::commit(std::span<std::unique_ptr<net::BlockingTask>> tasks, std::size_t chore_rows) {
+    const auto task_at = [&](std::size_t i) -> WriteTask& {
+        return static_cast<WriteTask&>(*tasks[i]);
+    };
+    const MonoMicros began = system_clock().mono_micros();
+    std::size_t applied = 0;
+    try {
+        database_.execute("BEGIN IMMEDIATE");
+        for (; applied < tasks.size(); ++applied) task_at(applied).apply();
+        if (chore_rows != 0) chores_->slice(chore_rows);
+        database_.execute("COMMIT");
+    } catch (const SqliteError& error) {
+        roll_back();
+        if (chore_rows != 0) chores_->undo();
+        // The one that failed may have changed something too.
+        for (std::size_t i = std::min(applied + 1, tasks.size()); i-- > 0;) task_at(i).undo();
+        for (std::size_t i = 0; i < tasks.size(); ++i) {
+            task_at(i).code = Code::unavailable;
+            task_at(i).detail = fault_text(error.code());
+        }
+        failed(error);
+        return;
+    }
+    succeeded();
+    commits_.add();
+    if (tasks.empty()) return;
+    rows_.add(tasks.size());
+    batch_entries_.observe(static_cast<double>(tasks.size()));
+    commit_seconds_.observe(static_cast<double>(system_clock().mono_micros() - began) / 1e6);
+}
+
+void Writer::roll_back() noexcept {
+    if (!database_.in_transaction()) return; // some failures roll back by themselves
+    try {
+        database_.execute("ROLLBACK");
+    } catch (const SqliteError& error) {
+        log::error("store_rollback_failed", {{"error", error.what()}});
+    }
+}
+
+/// While nothing can be written, and perhaps nobody tries: is it over?
+void Writer::probe() {
+    probe_due_ = system_clock().mono() + probe_interval.count();
+    try {
+        database_.execute("BEGIN IMMEDIATE");
+        // A change that changes nothing still writes a page, which a full disk has no place for.
+        database_.execute(fmt::format("PRAGMA user_version={}", schema_version).c_str());
+        database_.execute("COMMIT");
+        succeeded();
+    } catch (const SqliteError&) {
+        roll_back();
+    }
+}
+
+void Writer::failed(const SqliteError& error) {
+    failures_.add();
+    const char* const text = fault_text(error.code());
+    const MonoMillis now = system_clock().mono();
+    if (fault_.exchange(text, std::memory_order_relaxed) == nullptr)
+        probe_due_ = now + probe_interval.count();
+    // A disk that is nearly full takes one write and refuses the next.
+    if (text == told_ && now < told_at_ + tell_interval.count()) return;
+    told_ = text;
+    told_at_ = now;
+    recovery_told_ = false;
+    log::error("store_failing", {{"reason", text},
+                                 {"error", error.what()},
+                                 {"code", error.code()},
+                                 {"detail", "durable writes are refused until it is over"}});
+}
+
+void Writer::succeeded() {
+    if (fault_.exchange(nullptr, std::memory_order_relaxed) == nullptr) return;
+    if (!std::exchange(recovery_told_, true)) log::info("store_recovered");
+}
+
+// --- the write-ahead log ---
+
+void Writer::finish_copying() {
+    if (copied_.exchange(false)) {
+        // Only what came since the other thread has copied: then all of the log is in the file, and
+        // the next transaction begins it anew.
+        ::sqlite3_wal_checkpoint_v2(database_.raw(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
+                                    nullptr);
+        copying_.store(false);
+        log_pages_copied_ = log_pages_;
+    }
+    if (log_pages_ < log_pages_copied_) log_pages_copied_ = 0; // it began anew
+    const int wanted = std::max(log_pages_max, log_pages_copied_ + log_pages_step);
+    if (log_pages_ >= wanted && !copying_.exchange(true)) copier_->wake();
+}
+
+void Writer::copy_log(net::BlockingThread& thread) {
+    net::BlockingTasks none;
+    while (thread.take(none, std::chrono::milliseconds{-1})) {
+        if (!copying_.load()) continue;
+        // Its failure is the writer's to find: it will not be able to write on for long.
+        ::sqlite3_wal_checkpoint_v2(copier_database_.raw(), nullptr, SQLITE_CHECKPOINT_PASSIVE,
+                                    nullptr, nullptr);
+        copied_.store(true);
+    }
+}
+
+} // namespace fanfare::stores
