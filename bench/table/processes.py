@@ -49,6 +49,7 @@ class Processes:
     def __init__(self, cores):
         self.gateway = os.environ.get("FANFARE_BIN", str(RELEASE / "fanfare"))
         self.floor = os.environ.get("FANFARE_FLOOR", str(RELEASE / "fanfare-floor"))
+        self.store_floor = os.environ.get("FANFARE_STORE_FLOOR", str(RELEASE / "fanfare-store-floor"))
         self.load = os.environ.get("FANFARE_LOAD", str(RELEASE / "fanfare-load"))
         # Server and generator each on a core of its own; on a single core that would be no help.
         self.server_core, self.load_core = cores[:2] if len(cores) > 1 else (None, None)
@@ -57,14 +58,18 @@ class Processes:
     # -- servers ------------------------------------------------------------------------------
 
     @contextmanager
-    def serve_gateway(self, *, pinned=True, reactors=1, history=1000, client_messages=100, batch="0s"):
-        """A fresh gateway with one rule: any room, with a history of that many messages."""
+    def serve_gateway(self, *, pinned=True, reactors=1, history=1000, client_messages=100, batch="0s",
+                      durable=False):
+        """A fresh gateway with one rule: any room, with a history of that many messages. With
+        `durable` it keeps those that the load generator names by default; not `memory…`."""
         port = free_port()
         key = "bench-" + secrets.token_hex(16)
         with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as directory:
             config = Path(directory) / "fanfare.yaml"
-            config.write_text(gateway_config(port, key, reactors, history, client_messages, batch),
-                              encoding="utf-8")
+            text_of_config = gateway_config(port, key, reactors, history, client_messages, batch)
+            if durable:
+                text_of_config = with_durable_rooms(text_of_config, directory)
+            config.write_text(text_of_config, encoding="utf-8")
             with open(Path(directory) / "log", "w+b") as log:
                 command = [self.gateway, "serve", "--config", str(config)]
                 with self._server(command, pinned, log) as process:
@@ -170,6 +175,15 @@ class Processes:
                          f"{' '.join(shown)}")
         return report
 
+    def run_pinned(self, command, timeout=60):
+        """A program on the server's core, to its end; what it printed."""
+        with self._started(command, self.server_core, text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE) as process:
+            out, err = process.communicate(timeout=timeout)
+        if process.returncode != 0:
+            raise Failed(f"{Path(command[0]).name}: status {process.returncode}: {err}")
+        return out
+
     # -- both ---------------------------------------------------------------------------------
 
     @contextmanager
@@ -226,6 +240,11 @@ rooms: [{{match: "*", subscribe: anyone, publish: server, batch: {batch},
          history: {{size: {history}, ttl: 5m}}}}]
 log: {{level: warn, format: text}}
 """
+
+
+def with_durable_rooms(config, directory):
+    rule = '{match: "load*", subscribe: anyone, publish: server, history: {size: 1000, ttl: 1h, durable: true}}'
+    return config.replace("rooms: [", f"store: {{path: {directory}/fanfare.db}}\nrooms: [{rule}, ")
 
 
 def free_port():

@@ -3,11 +3,12 @@
 import connections
 import counts
 import delivery
+import durable
 import floor
 import latency
 import memory
 import publish
 
 ROWS = {}
-for module in (floor, memory, delivery, publish, latency, connections, counts):
+for module in (floor, memory, delivery, publish, durable, latency, connections, counts):
     ROWS |= module.ROWS

@@ -222,7 +222,7 @@ void DurableRooms::history(Room& room, const HistoryQuery& query,
     const std::uint64_t in_memory = room.history_.oldest_offset(newest);
     const std::uint64_t last_wanted = downwards ? (first > query.limit ? first - query.limit : 1)
                                                 : first; // one more than asked for: is there more?
-    if (std::max(last_wanted, oldest) >= in_memory || first == 0 || first > newest)
+    if (std::max(last_wanted, oldest) >= in_memory || first < oldest || first > newest)
         return done(room.history(query));
     LogRange range;
     range.first = first;
@@ -241,17 +241,12 @@ void DurableRooms::history(Room& room, const HistoryQuery& query,
              const auto unwanted = [&](const MessageRef& message) {
                  return message->position().offset < oldest || message->position().offset > newest;
              };
-             messages.erase(std::remove_if(messages.begin(), messages.end(), unwanted),
-                            messages.end());
-             if (messages.size() > query.limit) {
-                 messages.resize(query.limit);
-                 result.more = true;
-             } else if (!messages.empty()) {
-                 // Cut by its bytes, or by its end?
-                 const std::uint64_t last = messages.back()->position().offset;
-                 result.more =
-                     messages.size() < query.limit && (downwards ? last > oldest : last < newest);
-             }
+             std::erase_if(messages, unwanted);
+             // What there was no room for is not wanted either if this is the end.
+             const std::uint64_t end = downwards ? oldest : newest;
+             if (!messages.empty() && messages.back()->position().offset == end) found.cut = false;
+             result.more = found.cut || messages.size() > query.limit;
+             if (messages.size() > query.limit) messages.resize(query.limit);
              if (downwards && !query.reverse) std::reverse(messages.begin(), messages.end());
              result.messages = std::move(messages);
              done(std::move(result));

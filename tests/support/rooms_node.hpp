@@ -110,7 +110,8 @@ class RoomsNode {
         unsigned count, std::vector<room::Rule> all_rules = {room::Rule{}},
         const room::Options& options = {},
         const MakeBroker& make_broker =
-            [](room::Rooms& rooms) { return std::make_unique<DirectBroker>(rooms); })
+            [](room::Rooms& rooms) { return std::make_unique<DirectBroker>(rooms); },
+        room::DurableLog* log = nullptr)
         : reactors_(count, clock, metrics) {
         const room::RulesRef shared = rules(std::move(all_rules));
         std::vector<room::Rooms*> all;
@@ -124,7 +125,7 @@ class RoomsNode {
             all.push_back(rooms_.back().get());
             brokers_.push_back(make_broker(*rooms_.back()));
         }
-        for (unsigned i = 0; i < count; ++i) rooms_[i]->connect(all, *brokers_[i]);
+        for (unsigned i = 0; i < count; ++i) rooms_[i]->connect(all, *brokers_[i], log);
     }
 
     [[nodiscard]] std::size_t size() const { return rooms_.size(); }
@@ -203,6 +204,10 @@ class RoomsNode {
         for (const room::RoomInfo& info : found)
             text.push_back(info.room + ":" + std::to_string(info.subscribers));
         return text;
+    }
+
+    [[nodiscard]] static MakeBroker direct() {
+        return [](room::Rooms& rooms) { return std::make_unique<DirectBroker>(rooms); };
     }
 
     /// New rules on all reactors.

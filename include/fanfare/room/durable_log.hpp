@@ -53,6 +53,7 @@ struct LoggedMessages {
     Code code = Code::ok;
     const char* detail = nullptr;
     std::vector<MessageRef> messages; // as walked; numbered, with their time
+    bool cut = false;                 // there was no room for the next one in `bytes_max`
 };
 
 class DurableLog {

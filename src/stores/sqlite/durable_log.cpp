@@ -116,8 +116,10 @@ struct SqliteLog::ReadStatements {
     Statement forwards;
     Statement backwards;
 
+    /// `cut`: set if there was no room for the next one.
     std::vector<MessageRef> range(std::int64_t room, const room::LogRange& range,
-                                  std::string_view name, std::uint64_t hash, const Epoch& epoch) {
+                                  std::string_view name, std::uint64_t hash, const Epoch& epoch,
+                                  bool& cut) {
         std::vector<MessageRef> messages;
         Statement& rows = range.reverse ? backwards : forwards;
         rows.bind(room,
@@ -130,7 +132,8 @@ struct SqliteLog::ReadStatements {
         while (rows.step()) {
             MessageRef message = message_of(rows, name, hash, epoch, wall, mono);
             bytes += message->data().size() + name.size() + 160; // as Room estimates it
-            if (!messages.empty() && bytes > range.bytes_max) break;
+            cut = !messages.empty() && bytes > range.bytes_max;
+            if (cut) break;
             messages.push_back(std::move(message));
         }
         rows.reset(); // an open statement would keep the log from beginning anew
@@ -320,7 +323,8 @@ class SqliteLog::Open final : public net::BlockingTask {
         range.first = written.newest;
         range.reverse = true;
         std::vector<MessageRef>& found = opened_.recent;
-        found = read.range(written.id, range, name_, hash_, epoch);
+        bool cut = false;
+        found = read.range(written.id, range, name_, hash_, epoch, cut);
         // Only what reaches up to the newest without a hole is a window.
         std::size_t kept = 0;
         while (kept < found.size() && found[kept]->position().offset == written.newest - kept)
@@ -349,8 +353,8 @@ class SqliteLog::Read final : public net::BlockingTask {
     void run() override {
         if (id_ == 0) return;
         try {
-            read_.messages =
-                log_.read_->range(id_, range_, place_->name, place_->hash, place_->epoch);
+            read_.messages = log_.read_->range(id_, range_, place_->name, place_->hash,
+                                               place_->epoch, read_.cut);
         } catch (const SqliteError& error) {
             log::error("store_read_failed", {{"error", error.what()}, {"code", error.code()}});
             read_.code = Code::unavailable;

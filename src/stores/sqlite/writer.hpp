@@ -86,6 +86,7 @@ class Writer {
     void enqueue(std::unique_ptr<WriteTask> task);
     void live(net::BlockingThread& thread);
     [[nodiscard]] std::chrono::milliseconds patience() const;
+    void gather(net::BlockingThread& thread, net::BlockingTasks& tasks);
     /// One transaction. Tells `tasks` what became of it.
     void commit(std::span<std::unique_ptr<net::BlockingTask>> tasks, std::size_t chore_rows);
     void roll_back() noexcept;
@@ -104,6 +105,7 @@ class Writer {
     std::atomic<std::size_t> queued_{0};
     std::atomic<std::size_t> queued_bytes_{0};
     // the writer's thread only
+    MonoMicros commit_began_ = 0;
     MonoMillis probe_due_ = 0;
     const char* told_ = nullptr; // the fault that was logged last
     MonoMillis told_at_ = 0;
