@@ -75,8 +75,9 @@ struct SqliteCheck {
     std::uint64_t rooms = 0;
     std::uint64_t messages = 0;
     std::uint64_t publish_keys = 0;
-    std::vector<std::string>
-        faults; // one line each, at most some hundred; empty: the file is sound
+    bool pages_sound = true; // false: SQLite itself cannot read all of it
+    /// One line each, at most some hundred. None: the file is sound.
+    std::vector<std::string> faults;
 };
 /// Reads all of the file: SQLite's own integrity check, then what must hold of rooms and messages.
 /// Changes nothing. Damage is an answer; it throws if there is nothing that could be checked.
@@ -84,10 +85,12 @@ struct SqliteCheck {
 
 struct SqliteBackup {
     std::uint64_t bytes = 0; // of the copy
-    SqliteCheck check;       // of the copy; without faults
+    SqliteCheck check;       // of the copy; its pages are sound
 };
 /// Copies the store as it is at one moment into one file `to`, mode 0600, which a gateway can start
 /// from. `to` appears when the copy is complete, checked and on the disk; `replace`: it may exist.
+/// Refused if SQLite finds damage. Other faults are the store's own, and its gateway lives with
+/// them: the copy is made.
 SqliteBackup backup_sqlite(const std::string& path, const std::string& to, bool replace);
 
 struct SqliteVacuum {

@@ -14,7 +14,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <sqlite3.h>
@@ -22,15 +21,14 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <utility>
 
 namespace fanfare::stores {
 namespace {
 
-[[noreturn]] void refuse(std::string text) {
-    throw std::runtime_error(std::move(text));
+[[noreturn]] void refuse(const std::string& text) {
+    throw std::runtime_error(text);
 }
-[[noreturn]] void cannot_write(const std::string& file, const char* why) {
+[[noreturn]] void cannot_write(const std::string& file, const std::string& why) {
     refuse(fmt::format("cannot write {}: {}", file, why));
 }
 
@@ -64,7 +62,7 @@ class PartialFile {
   public:
     explicit PartialFile(const std::string& to) : path_(to + ".partial") {
         fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd_ < 0) cannot_write(path_, std::strerror(errno));
+        if (fd_ < 0) cannot_write(path_, errno_text(errno));
         struct stat ours {};
         struct stat there {};
         // Another may have finished between our open and our lock: then this is its backup now.
@@ -88,19 +86,19 @@ class PartialFile {
         remove_beside();
         // Rights of a file that was left there may be others.
         if (::ftruncate(fd_, 0) != 0 || ::fchmod(fd_, 0600) != 0)
-            cannot_write(path_, std::strerror(errno));
+            cannot_write(path_, errno_text(errno));
     }
     /// Under its name only once it is on the disk.
     void publish(const std::string& to, bool replace) {
-        if (::fsync(fd_) != 0) cannot_write(path_, std::strerror(errno));
-        if (int error = rename_to(to, replace); error != 0) cannot_write(to, std::strerror(error));
+        if (::fsync(fd_) != 0) cannot_write(path_, errno_text(errno));
+        if (int error = rename_to(to, replace); error != 0) cannot_write(to, errno_text(error));
         kept_ = true;
         const std::string folder = std::filesystem::absolute(to).parent_path().string();
         const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         const int code = fd < 0 ? -1 : ::fsync(fd);
         const int error = errno;
         if (fd >= 0) ::close(fd);
-        if (code != 0) cannot_write(folder, std::strerror(error));
+        if (code != 0) cannot_write(folder, errno_text(error));
     }
 
   private:
@@ -185,7 +183,7 @@ SqliteBackup backup_sqlite(const std::string& path, const std::string& to, bool 
             Database database{partial.path(), Database::Mode::at_rest};
             backup.check = check_database(database, partial.path());
         }
-        if (!backup.check.faults.empty())
+        if (!backup.check.pages_sound)
             refuse(fmt::format("{} is damaged ({}), and so would be its backup; `fanfare store "
                                "check` tells more",
                                path, backup.check.faults.front()));

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -33,6 +34,7 @@ class Checker {
             messages();
             keys();
         } catch (const SqliteError& error) {
+            check_.pages_sound = false;
             // Most likely what `pages` has found already.
             if (check_.faults.empty()) fault(error.what());
         }
@@ -51,6 +53,7 @@ class Checker {
         while (rows.step()) {
             std::string_view text = rows.text(0);
             if (text == "ok") continue;
+            check_.pages_sound = false;
             // One row may hold many lines, below a title.
             while (!text.empty()) {
                 const std::string_view line = text.substr(0, text.find('\n'));

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdexcept>
@@ -28,8 +27,11 @@ constexpr std::int64_t step_pages = 128;
 /// As the writer's own log.
 constexpr std::int64_t checkpoint_pages = 4'096;
 constexpr std::chrono::milliseconds pause_min{5};
-/// At the end, the writer waits at most for this.
-constexpr int last_copy_wait_ms = 100;
+/// At the end the log is copied to its last page, for which the writer waits: how often that is
+/// tried, for how long at a time, and with which pause.
+constexpr int last_copies_max = 5;
+constexpr int last_copy_wait_ms = 50;
+constexpr std::chrono::milliseconds last_copy_pause{50};
 constexpr int auto_vacuum_incremental = 2;
 
 /// The lock that a gateway holds on its store. Held while nobody runs, so that none starts on a
@@ -42,7 +44,7 @@ class GatewayLock {
         if (fd_ < 0)
             throw std::runtime_error(
                 fmt::format("cannot open {}: {}; run this as the user of the gateway", name,
-                            std::strerror(errno)));
+                            errno_text(errno)));
         // Made by root, it would lock the gateway out.
         struct stat store {};
         struct stat lock {};
@@ -51,7 +53,7 @@ class GatewayLock {
             const int error = errno;
             ::close(fd_);
             throw std::runtime_error(
-                fmt::format("cannot give {} to the store's owner: {}", name, std::strerror(error)));
+                fmt::format("cannot give {} to the store's owner: {}", name, errno_text(error)));
         }
         taken_ = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
     }
@@ -66,7 +68,8 @@ class GatewayLock {
     bool taken_ = false;
 };
 
-/// True: all of the log is in the file, which then has its new size.
+/// True: all that was in the log is in the file. Which has its new size then if nothing was
+/// written meanwhile: only FULL and TRUNCATE keep the writer out.
 bool copy_log(Database& database, int mode) {
     int in_log = 0;
     int copied = 0;
@@ -109,9 +112,13 @@ bool vacuum_in_steps(Database& database, const std::string& path) {
     }
     // First what can be copied while others write, then the little that is left, for which the
     // writer waits.
-    if (copy_log(database, SQLITE_CHECKPOINT_PASSIVE)) return true;
+    copy_log(database, SQLITE_CHECKPOINT_PASSIVE);
     ::sqlite3_busy_timeout(database.raw(), last_copy_wait_ms);
-    return copy_log(database, SQLITE_CHECKPOINT_FULL);
+    for (int tries = 1; !copy_log(database, SQLITE_CHECKPOINT_FULL); ++tries) {
+        if (tries == last_copies_max) return false;
+        std::this_thread::sleep_for(last_copy_pause);
+    }
+    return true;
 }
 
 } // namespace
@@ -121,7 +128,7 @@ SqliteVacuum vacuum_sqlite(const std::string& path) {
     if (::access(path.c_str(), W_OK) != 0)
         throw std::runtime_error(
             fmt::format("{} cannot be written: {}; run this as the user of the gateway", path,
-                        std::strerror(errno)));
+                        errno_text(errno)));
     try {
         // Before there is a lock file: it may not be ours at all.
         read_store(path, [&](Database& database) { require_store(database, path); });

@@ -6,12 +6,12 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <cstring>
 #include <exception>
 #include <optional>
 #include <sqlite3.h>
 #include <stdexcept>
 #include <sys/stat.h>
+#include <system_error>
 #include <tuple>
 #include <unistd.h>
 
@@ -38,16 +38,15 @@ void require_file(const std::string& path) {
     if (::stat(path.c_str(), &status) != 0) {
         if (errno == ENOENT)
             throw std::runtime_error(fmt::format("{}: there is no such file", path));
-        throw std::runtime_error(fmt::format("{} cannot be read: {}", path, std::strerror(errno)));
+        throw std::runtime_error(fmt::format("{} cannot be read: {}", path, errno_text(errno)));
     }
     if (S_ISDIR(status.st_mode))
         throw std::runtime_error(fmt::format("{} is a directory; name the file in it", path));
     if (!S_ISREG(status.st_mode))
         throw std::runtime_error(fmt::format("{} is not a regular file", path));
     if (::access(path.c_str(), R_OK) != 0)
-        throw std::runtime_error(
-            fmt::format("{} cannot be read: {}; run this as the user of the gateway", path,
-                        std::strerror(errno)));
+        throw std::runtime_error(fmt::format(
+            "{} cannot be read: {}; run this as the user of the gateway", path, errno_text(errno)));
     if (status.st_size == 0)
         throw std::runtime_error(fmt::format("{} is empty: no gateway has written to it", path));
 }
@@ -95,6 +94,10 @@ std::string explain(const std::string& path, const SqliteError& error) {
     default:
         return fmt::format("{}: {} ({})", path, fault_text(error.code()), error.what());
     }
+}
+
+std::string errno_text(int error) {
+    return std::generic_category().message(error);
 }
 
 std::uint64_t file_bytes(const std::string& path) noexcept {

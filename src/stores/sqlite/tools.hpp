@@ -30,6 +30,9 @@ void read_store(const std::string& path, const std::function<void(Database&)>& w
 /// One sentence for operators.
 [[nodiscard]] std::string explain(const std::string& path, const SqliteError& error);
 
+/// What the system says of an errno.
+[[nodiscard]] std::string errno_text(int error);
+
 /// 0 if there is no such file.
 [[nodiscard]] std::uint64_t file_bytes(const std::string& path) noexcept;
 
