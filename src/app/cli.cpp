@@ -18,6 +18,7 @@ struct Arguments {
     bool test_key = false;
     PublishCommand publish;
     TopCommand top;
+    StoreCommand store;
 };
 
 struct Commands {
@@ -27,6 +28,7 @@ struct Commands {
     CLI::App* apikey_new = nullptr;
     CLI::App* publish = nullptr;
     CLI::App* top = nullptr;
+    CLI::App* store = nullptr;
     CLI::App* version = nullptr;
 };
 
@@ -65,6 +67,29 @@ void add_top_options(CLI::App& command, TopCommand& top) {
     command.add_flag("--once", top.once, "Print one view and end");
 }
 
+void add_store_commands(CLI::App& store, StoreCommand& command) {
+    using Action = StoreCommand::Action;
+    store.require_subcommand(1);
+    const auto add = [&](const char* name, const char* help, Action action) {
+        CLI::App* const one = store.add_subcommand(name, help);
+        CLI::Option* const config =
+            one->add_option("--config", command.config, "File with store.path");
+        one->add_option("--path", command.path,
+                        "The store; without both: FANFARE_STORE__PATH, or the default")
+            ->excludes(config);
+        one->callback([&command, action] { command.action = action; });
+        return one;
+    };
+    add("check", "Look for damage; a gateway may run meanwhile", Action::check);
+    CLI::App* const backup =
+        add("backup", "Copy it into one file; a gateway may run meanwhile", Action::backup);
+    backup->add_option("file", command.to, "The file to make")->required();
+    backup->add_flag("--force", command.force, "Replace the file if it exists");
+    add("vacuum", "Give free pages back; in small steps while a gateway runs", Action::vacuum);
+    add("stats", "Print sizes, counts and the largest rooms", Action::stats)
+        ->add_flag("--json", command.json, "As one JSON object");
+}
+
 Commands add_commands(CLI::App& app, Arguments& arguments) {
     app.description("Fanfare, a push gateway. Without a command: serve.");
     app.require_subcommand(0, 1);
@@ -87,6 +112,8 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
     add_publish_options(*commands.publish, arguments.publish);
     commands.top = app.add_subcommand("top", "Watch a running gateway");
     add_top_options(*commands.top, arguments.top);
+    commands.store = app.add_subcommand("store", "Check, copy and shrink the store's file");
+    add_store_commands(*commands.store, arguments.store);
     commands.version = app.add_subcommand("version", "Print the version");
     return commands;
 }
@@ -100,7 +127,8 @@ int run(const Commands& commands, Arguments& arguments, Terminal& terminal) {
     const bool serve =
         commands.serve->parsed() ||
         !(commands.check->parsed() || commands.token->parsed() || commands.apikey_new->parsed() ||
-          commands.publish->parsed() || commands.top->parsed() || commands.version->parsed());
+          commands.publish->parsed() || commands.top->parsed() || commands.store->parsed() ||
+          commands.version->parsed());
     if (arguments.version || commands.version->parsed()) return run_version(terminal);
     if (serve) return run_serve(arguments.config, terminal);
     if (commands.token->parsed()) {
@@ -108,6 +136,14 @@ int run(const Commands& commands, Arguments& arguments, Terminal& terminal) {
         const auto now = std::chrono::system_clock::now().time_since_epoch();
         return run_token(arguments.token,
                          std::chrono::duration_cast<std::chrono::seconds>(now).count(), terminal);
+    }
+    if (commands.store->parsed()) {
+        if (!arguments.config.empty()) {
+            if (!arguments.store.path.empty())
+                return wrong_usage(terminal, "--config, --path: one of them names the store");
+            if (arguments.store.config.empty()) arguments.store.config = arguments.config;
+        }
+        return run_store(arguments.store, terminal);
     }
     if (!arguments.config.empty())
         return wrong_usage(terminal, "--config: has no meaning for this command");

@@ -73,6 +73,18 @@ struct TopCommand {
 /// Shows a gateway's metrics until `q` or a signal; one view if stdout is not a terminal.
 int run_top(const TopCommand& command, Terminal& terminal);
 
+struct StoreCommand {
+    enum class Action : std::uint8_t { check, backup, vacuum, stats };
+    Action action = Action::check;
+    std::string config; // path; at most one of these two
+    std::string path;   // of the store. Neither: FANFARE_STORE__PATH, or the default
+    std::string to;     // backup: the file to make
+    bool force = false; // backup: it may exist
+    bool json = false;  // stats: one JSON object
+};
+/// Works on a store's file, whether or not a gateway runs on it.
+int run_store(const StoreCommand& command, Terminal& terminal);
+
 int run_version(Terminal& terminal);
 
 } // namespace fanfare::app

@@ -59,9 +59,10 @@ def test_the_operators_guide_has_every_command(tmp_path):
     assert documented == commands
 
 
-@pytest.mark.parametrize("command", ["serve", "check-config", "token", "publish", "top"])
+@pytest.mark.parametrize("command", ["serve", "check-config", "token", "publish", "top", "store check", "store backup",
+                                     "store vacuum", "store stats"])
 def test_the_operators_guide_has_every_option(tmp_path, command):
-    help_text = run_command(command, "--help", directory=tmp_path).stdout
+    help_text = run_command(*command.split(), "--help", directory=tmp_path).stdout
     options = set(re.findall(r"(--[a-z-]+)", help_text)) - {"--help"}
     running = section(REPOSITORY / "docs/operators.md", "Running")
     row = "".join(re.findall(rf"^\| `fanfare {command}[^\n]*", running, re.M))

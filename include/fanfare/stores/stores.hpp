@@ -10,7 +10,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace fanfare {
 class Metrics;
@@ -62,5 +64,64 @@ struct SqliteOptions {
                                                  const room::IdempotencyOptions& idempotency,
                                                  room::RulesRef rules,
                                                  std::chrono::milliseconds position_ttl);
+
+// What an operator does with the file, from another process, whether or not a gateway runs on it.
+// These block, for as long as the disk takes. They throw std::runtime_error with one sentence that
+// names the file and what is wrong: not there, no rights, not an SQLite file, not ours, newer,
+// damaged, no room on the disk.
+
+struct SqliteCheck {
+    int schema = 0;
+    std::uint64_t rooms = 0;
+    std::uint64_t messages = 0;
+    std::uint64_t publish_keys = 0;
+    bool pages_sound = true; // false: SQLite itself cannot read all of it
+    /// One line each, at most some hundred. None: the file is sound.
+    std::vector<std::string> faults;
+};
+/// Reads all of the file: SQLite's own integrity check, then what must hold of rooms and messages.
+/// Changes nothing. Damage is an answer; it throws if there is nothing that could be checked.
+[[nodiscard]] SqliteCheck check_sqlite(const std::string& path);
+
+struct SqliteBackup {
+    std::uint64_t bytes = 0; // of the copy
+    SqliteCheck check;       // of the copy; its pages are sound
+};
+/// Copies the store as it is at one moment into one file `to`, mode 0600, which a gateway can start
+/// from. `to` appears when the copy is complete, checked and on the disk; `replace`: it may exist.
+/// Refused if SQLite finds damage. Other faults are the store's own, and its gateway lives with
+/// them: the copy is made.
+SqliteBackup backup_sqlite(const std::string& path, const std::string& to, bool replace);
+
+struct SqliteVacuum {
+    std::uint64_t bytes_before = 0; // of the file, without its log
+    std::uint64_t bytes_after = 0;
+    bool gateway_runs = false; // then it was done in steps, beside its writes
+    bool complete = true;      // else the file becomes smaller when the gateway copies its log
+};
+/// Gives free pages back to the file system.
+SqliteVacuum vacuum_sqlite(const std::string& path);
+
+struct SqliteStats {
+    struct Room {
+        std::string name;
+        std::uint64_t messages = 0;
+        std::uint64_t bytes = 0;  // of their payloads
+        std::uint64_t newest = 0; // offset
+    };
+    std::uint64_t bytes = 0;     // of the file
+    std::uint64_t log_bytes = 0; // of the write-ahead log beside it
+    std::uint64_t page_bytes = 0;
+    std::uint64_t free_pages = 0;
+    int schema = 0;
+    std::uint64_t rooms = 0; // those without messages included: they have a position
+    std::uint64_t messages = 0;
+    std::uint64_t message_bytes = 0;            // of payloads
+    std::optional<std::int64_t> oldest, newest; // milliseconds since 1970; none: no message
+    std::uint64_t publish_keys = 0;
+    std::vector<Room> largest; // most messages first, at most ten
+};
+/// What is in the file at one moment. Reads all messages.
+[[nodiscard]] SqliteStats stats_sqlite(const std::string& path);
 
 } // namespace fanfare::stores

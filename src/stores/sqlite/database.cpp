@@ -4,17 +4,36 @@
 
 namespace fanfare::stores {
 
+namespace {
+
+/// A path as an URI; SQLite takes this setting in no other way.
+std::string immutable_uri(const std::string& path) {
+    std::string uri = "file:";
+    for (const char c : path) {
+        if (c == '%' || c == '?' || c == '#')
+            uri += c == '%' ? "%25" : c == '?' ? "%3f" : "%23";
+        else
+            uri += c;
+    }
+    return uri + "?immutable=1";
+}
+
+} // namespace
+
 void Database::Close::operator()(sqlite3* database) const noexcept {
     ::sqlite3_close_v2(database);
 }
 
 Database::Database(const std::string& path, Mode mode, const std::string& vfs) {
     int flags = SQLITE_OPEN_NOMUTEX;
-    flags |= mode == Mode::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+    const bool reads = mode == Mode::at_rest || mode == Mode::read_only;
+    flags |= reads ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     if (mode == Mode::create) flags |= SQLITE_OPEN_CREATE;
+    if (mode == Mode::at_rest) flags |= SQLITE_OPEN_URI;
+    const std::string name = mode == Mode::at_rest ? immutable_uri(path) : path;
     sqlite3* opened = nullptr;
     const int code =
-        ::sqlite3_open_v2(path.c_str(), &opened, flags, vfs.empty() ? nullptr : vfs.c_str());
+        ::sqlite3_open_v2(name.c_str(), &opened, flags, vfs.empty() ? nullptr : vfs.c_str());
     database_.reset(opened);
     if (code != SQLITE_OK) fail(code);
     ::sqlite3_extended_result_codes(opened, 1);

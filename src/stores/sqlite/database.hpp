@@ -27,7 +27,9 @@ class SqliteError : public std::runtime_error {
 
 class Database {
   public:
-    enum class Mode : std::uint8_t { read_only, read_write, create };
+    /// `at_rest`: read-only, and nobody changes the file meanwhile (the caller sees to it). Then no
+    /// log is looked for, and no file is made beside it.
+    enum class Mode : std::uint8_t { at_rest, read_only, read_write, create };
     /// `vfs` empty: the system's. Throws SqliteError.
     Database(const std::string& path, Mode mode, const std::string& vfs = {});
 
