@@ -238,17 +238,17 @@ void Writer::commit(std::span<std::unique_ptr<net::BlockingTask>> tasks, std::si
         return static_cast<WriteTask&>(*tasks[i]);
     };
     const MonoMicros began = system_clock().mono_micros();
-    std::size_t applied = 0;
+    std::size_t tried = 0; // the one that fails may have changed something too
     try {
         database_.execute("BEGIN IMMEDIATE");
-        for (; applied < tasks.size(); ++applied) task_at(applied).apply();
+        while (tried < tasks.size()) task_at(tried++).apply();
         if (chore_rows != 0) chores_->slice(chore_rows);
         database_.execute("COMMIT");
     } catch (const SqliteError& error) {
         roll_back();
         if (chore_rows != 0) chores_->undo();
-        // The one that failed may have changed something too.
-        for (std::size_t i = std::min(applied + 1, tasks.size()); i-- > 0;) task_at(i).undo();
+        // Not those behind it: they have nothing to go back to, nor has any if `BEGIN` failed.
+        while (tried > 0) task_at(--tried).undo();
         for (std::size_t i = 0; i < tasks.size(); ++i) {
             task_at(i).code = Code::unavailable;
             task_at(i).detail = fault_text(error.code());
