@@ -233,6 +233,54 @@ TEST_CASE("durable rooms: while the disk fails they say so, and go on by themsel
     answered.check(folder.file());
 }
 
+TEST_CASE("durable rooms: a join that the store cannot serve leaves nobody in the room",
+          "[durable][faults]") {
+    be_quiet();
+    struct Joiner final : room::Subscriber {
+        void on_joined(room::Subscription& /*s*/, const room::JoinResult& result) override {
+            code = result.code;
+            detail = result.detail;
+            answered = true;
+        }
+        void on_replay(room::Subscription& /*s*/, const room::ReplayBatch& /*batch*/) override {}
+        void on_message(room::Delivery& /*d*/, room::Subscription* /*s*/) override {}
+        void on_presence(room::PresenceDelivery& /*d*/, room::Subscription& /*s*/) override {}
+        void on_pattern_ready(std::string_view /*pattern*/) override {}
+        Code code = Code::ok;
+        const char* detail = nullptr;
+        bool answered = false;
+    } joiner;
+    room::Subscription place;
+    TestFolder folder;
+    {
+        DurableNode node{folder.file()};
+        for (int i = 0; i < 4; ++i)
+            node.publish(std::vector<std::pair<std::string, std::string>>(
+                100, {"d:a", std::string(3'000, '1')}));
+    }
+    TestVfs vfs;
+    DurableNode node{folder.file(), vfs.name()};
+    REQUIRE(node.info("d:a").position.offset == 400);
+    vfs.fail_all(SQLITE_IOERR_READ, TestVfs::read);
+    room::JoinWish wish;
+    wish.last = 300; // behind the window in memory
+    node.reactor(0).post(
+        std::function<void()>{[&] { node.rooms(0).subscribe(place, joiner, "d:a", wish); }});
+    REQUIRE(node.wait([&] { return joiner.answered; }));
+    CHECK(joiner.code == Code::unavailable);
+    CHECK(std::string_view{joiner.detail} == "the store's disk reports an error");
+    // History behind the window neither; within it, it is there.
+    room::HistoryQuery far;
+    far.since = Position{node.info("d:a").position.epoch, 10};
+    CHECK(node.history("d:a", far).code == Code::unavailable);
+    room::HistoryQuery near;
+    near.limit = 10;
+    CHECK(node.history("d:a", near).messages.size() == 10);
+    vfs.heal();
+    CHECK(node.info("d:a").subscribers == 0);
+    CHECK(node.history("d:a", far).messages.front()->position().offset == 11);
+}
+
 TEST_CASE("durable rooms: a room that cannot be read is refused, and there when it can",
           "[durable][faults]") {
     be_quiet();
