@@ -303,6 +303,31 @@ TEST_CASE("durable rooms: a room that cannot be read is refused, and there when 
 
 // --- at the start ---
 
+TEST_CASE("store: a start that fails at the nth operation can be tried again", "[durable][start]") {
+    be_quiet();
+    TestFolder folder;
+    const std::string path = folder.file();
+    int failures = 0;
+    for (std::uint64_t n = 1; n < 200; ++n) {
+        CAPTURE(n);
+        TestVfs vfs;
+        vfs.fail_nth(n, SQLITE_FULL, TestVfs::write | TestVfs::sync | TestVfs::read);
+        const std::string fault = start_fault(path, vfs.name());
+        const bool failed = vfs.failed() != 0;
+        vfs.heal();
+        if (!fault.empty()) {
+            ++failures;
+            CHECK_THAT(fault, Catch::Contains("the store's disk is full"));
+        }
+        std::filesystem::remove(path + "-wal");
+        std::filesystem::remove(path + "-shm");
+        if (!failed) break;
+        REQUIRE(start_fault(path) == ""); // what was left behind does no harm
+        for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path + suffix);
+    }
+    CHECK(failures > 5);
+}
+
 TEST_CASE("store: a file that is no database is refused and stays as it is", "[durable][start]") {
     be_quiet();
     TestFolder folder;
