@@ -175,6 +175,7 @@ void HomeRooms::join(std::unique_ptr<JoinRequest> request) {
         return answer_join(std::move(request));
     }
     if (!room->durable()) {
+        request->entered = true;
         request->result =
             room->join(request->origin->reactor().index(), request->local_room, request->wish);
         return answer_join(std::move(request));
@@ -188,6 +189,7 @@ void HomeRooms::join(std::unique_ptr<JoinRequest> request) {
             asked.result.detail = refused;
             return answer_join(std::move(*waiting));
         }
+        asked.entered = true;
         durable_->complete_join(
             *room, asked.wish,
             room->join(asked.origin->reactor().index(), asked.local_room, asked.wish),

@@ -24,6 +24,7 @@ struct JoinRequest {
     net::Handle ticket = 0; // the subscription, on the origin reactor
     JoinWish wish;
     JoinResult result;
+    bool entered = false; // the home has counted it, also if it was refused afterwards
 };
 
 class HomeRooms {

@@ -183,7 +183,7 @@ void LocalRooms::joined(std::unique_ptr<JoinRequest> request) {
     Subscriber* const subscriber = ticket.subscriber;
     if (subscription == nullptr || failed) {
         const std::string identified = tickets_.erase(request->ticket).identified;
-        if (!failed)
+        if (request->entered)
             post_leave(room, request->wish.form,
                        identified.empty() ? request->wish.user : identified);
         if (subscription != nullptr) {

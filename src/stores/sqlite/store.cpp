@@ -7,6 +7,9 @@
 
 #include <fanfare/net/reactor.hpp>
 
+#include <fmt/format.h>
+
+#include <stdexcept>
 #include <utility>
 
 namespace fanfare::stores {
@@ -56,8 +59,15 @@ std::unique_ptr<Store> make_sqlite(net::Reactors& reactors, Metrics& metrics,
                                    const SqliteOptions& options,
                                    const room::IdempotencyOptions& idempotency,
                                    room::RulesRef rules, std::chrono::milliseconds position_ttl) {
-    return std::make_unique<SqliteStore>(reactors, metrics, options, idempotency, std::move(rules),
-                                         position_ttl);
+    try {
+        return std::make_unique<SqliteStore>(reactors, metrics, options, idempotency,
+                                             std::move(rules), position_ttl);
+    } catch (const SqliteError& error) {
+        throw std::runtime_error(fmt::format(
+            "cannot use the store {}: {} ({}); `fanfare store check` looks at it, a backup can be "
+            "put in its place",
+            options.path, fault_text(error.code()), error.what()));
+    }
 }
 
 } // namespace fanfare::stores

@@ -46,38 +46,31 @@ const char* synchronous_name(SqliteOptions::Synchronous synchronous) noexcept {
 }
 
 Database open_database(const SqliteOptions& options) {
-    try {
-        // SQLite would make it readable for everyone; its other files take over these rights.
-        const int fd = ::open(options.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (fd < 0)
-            throw std::runtime_error(fmt::format("cannot open the store {}: {}; create its "
-                                                 "directory, or name another store.path",
-                                                 options.path, std::strerror(errno)));
-        ::close(fd);
-        Database database{options.path, Database::Mode::create, options.vfs};
-        if (std::string fault = schema_fault(database, options.path); !fault.empty())
-            throw std::runtime_error(fault);
-        // Before the first table: free pages can be given back in steps.
-        database.execute("PRAGMA auto_vacuum=INCREMENTAL");
-        if (database.text("PRAGMA journal_mode=WAL") != "wal")
-            throw std::runtime_error(
-                fmt::format("the store {} cannot use a write-ahead log: its file system must be "
-                            "local and writable",
-                            options.path));
-        database.execute(fmt::format("PRAGMA synchronous={}; PRAGMA wal_autocheckpoint=0; "
-                                     "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY",
-                                     synchronous_name(options.synchronous))
-                             .c_str());
-        migrate(database);
-        // It can be written now, not only later.
-        database.execute("BEGIN IMMEDIATE; COMMIT");
-        return database;
-    } catch (const SqliteError& error) {
-        throw std::runtime_error(fmt::format(
-            "cannot use the store {}: {} ({}); `fanfare store check` looks at it, a backup can be "
-            "put in its place",
-            options.path, fault_text(error.code()), error.what()));
-    }
+    // SQLite would make it readable for everyone; its other files take over these rights.
+    const int fd = ::open(options.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        throw std::runtime_error(fmt::format("cannot open the store {}: {}; create its "
+                                             "directory, or name another store.path",
+                                             options.path, std::strerror(errno)));
+    ::close(fd);
+    Database database{options.path, Database::Mode::create, options.vfs};
+    if (std::string fault = schema_fault(database, options.path); !fault.empty())
+        throw std::runtime_error(fault);
+    // Before the first table: free pages can be given back in steps.
+    database.execute("PRAGMA auto_vacuum=INCREMENTAL");
+    if (database.text("PRAGMA journal_mode=WAL") != "wal")
+        throw std::runtime_error(
+            fmt::format("the store {} cannot use a write-ahead log: its file system must be "
+                        "local and writable",
+                        options.path));
+    database.execute(fmt::format("PRAGMA synchronous={}; PRAGMA wal_autocheckpoint=0; "
+                                 "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY",
+                                 synchronous_name(options.synchronous))
+                         .c_str());
+    migrate(database);
+    // It can be written now, not only later.
+    database.execute("BEGIN IMMEDIATE; COMMIT");
+    return database;
 }
 
 } // namespace
@@ -263,17 +256,17 @@ void Writer::commit(std::span<std::unique_ptr<net::BlockingTask>> tasks, std::si
     };
     const MonoMicros began = system_clock().mono_micros();
     commit_began_ = began;
-    std::size_t applied = 0;
+    std::size_t tried = 0; // the one that fails may have changed something too
     try {
         database_.execute("BEGIN IMMEDIATE");
-        for (; applied < tasks.size(); ++applied) task_at(applied).apply();
+        while (tried < tasks.size()) task_at(tried++).apply();
         if (chore_rows != 0) chores_->slice(chore_rows);
         database_.execute("COMMIT");
     } catch (const SqliteError& error) {
         roll_back();
         if (chore_rows != 0) chores_->undo();
-        // The one that failed may have changed something too.
-        for (std::size_t i = std::min(applied + 1, tasks.size()); i-- > 0;) task_at(i).undo();
+        // Not those behind it: they have nothing to go back to, nor has any if `BEGIN` failed.
+        while (tried > 0) task_at(--tried).undo();
         for (std::size_t i = 0; i < tasks.size(); ++i) {
             task_at(i).code = Code::unavailable;
             task_at(i).detail = fault_text(error.code());

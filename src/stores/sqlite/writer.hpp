@@ -54,8 +54,8 @@ class Chores {
 
 class Writer {
   public:
-    /// Opens the file, brings it forward, and takes it for this process. Throws
-    /// std::runtime_error.
+    /// Opens the file, brings it forward, and takes it for this process. Throws SqliteError, or
+    /// std::runtime_error with the whole sentence.
     Writer(const SqliteOptions& options, Metrics& metrics);
     ~Writer();
     Writer(const Writer&) = delete;
