@@ -44,15 +44,12 @@ void IdempotencyKeys::finish(const IdempotencyKey& key, PublishResults results, 
     for (const CallRef& call : *waiting) call->answer(Verdict::duplicate, answer);
 }
 
-void IdempotencyKeys::finish_other(const IdempotencyKey& key, std::uint64_t fingerprint,
-                                   MonoMillis now) {
+void IdempotencyKeys::refuse(const IdempotencyKey& key) {
     Entry* const entry = find_in_flight(key);
     if (entry == nullptr) return;
-    State& state = entry->second;
-    const std::unique_ptr<Waiting> waiting = std::move(state.waiting);
-    state.fingerprint = fingerprint;
-    state.expires = now + window_;
-    finished_.push_back(entry);
+    const std::unique_ptr<Waiting> waiting = std::move(entry->second.waiting);
+    // The next one is a first again, and is asked about again: it may be the one that it was.
+    keys_.erase(key.text);
     for (const CallRef& call : *waiting) call->answer(Verdict::conflict, {});
 }
 

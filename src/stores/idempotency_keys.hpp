@@ -41,9 +41,9 @@ class IdempotencyKeys {
     void begin(const room::IdempotencyKey& key, CallRef call, MonoMillis now);
     void finish(const room::IdempotencyKey& key, room::PublishResults results, MonoMillis now);
     void abandon(const room::IdempotencyKey& key);
-    /// As `finish`, but what was found to be the first call asked for something else: whoever waits
-    /// is in conflict with it.
-    void finish_other(const room::IdempotencyKey& key, std::uint64_t fingerprint, MonoMillis now);
+    /// It was found that an earlier call, which this table does not have, asked for something else:
+    /// whoever waits is in conflict with it.
+    void refuse(const room::IdempotencyKey& key);
 
     [[nodiscard]] bool knows(const std::string& text) const { return keys_.contains(text); }
     /// Forgets the finished keys whose window is over.

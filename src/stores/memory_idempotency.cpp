@@ -99,8 +99,7 @@ class Partition final : net::TimerWheel::Timer {
             IdempotencyKeys::Call& first = **waiting;
             if (!found) return first.answer(Verdict::first, {});
             if (found->fingerprint != key.fingerprint) {
-                keys_.finish_other(key, found->fingerprint, reactor_.now());
-                schedule();
+                keys_.refuse(key);
                 return first.answer(Verdict::conflict, {});
             }
             const bool whole = found->results.size() == key.parts &&

@@ -80,7 +80,7 @@ def test_every_configuration_serves(tmp_path):
         config = yaml.safe_load(path.read_text())
         gateway = Gateway(tmp_path / path.stem, merged(config, {"server": {
             "listen": [f"127.0.0.1:{port}"], "ops_listen": [f"127.0.0.1:{ops}"]}}),
-            port=port, environment=SECRETS).start()
+            port=port, environment=SECRETS | {"FANFARE_STORE__PATH": "fanfare.db"}).start()
         assert http_call(ops, "GET", "/ready").status == 200
         gateway.stop()
 
@@ -123,6 +123,7 @@ def test_image_starts_with_its_environment(tmp_path):
     assert f"127.0.0.1:{port}" in environment["FANFARE_SERVER__LISTEN"]
     config = yaml.safe_load((REPOSITORY / "config/package/fanfare.yaml").read_text())
     config["server"]["ops_listen"] = [f"127.0.0.1:{ops}"]
+    environment["FANFARE_STORE__PATH"] = "fanfare.db"   # the image has a volume for it
     gateway = Gateway(tmp_path, config, port=port, environment=environment).start()
     assert http_call(ops, "GET", "/ready").status == 200
     gateway.stop()
