@@ -134,9 +134,9 @@ TEST_CASE("blocking thread: stop runs and tells what was posted before it", "[ne
     std::vector<int> ran;
     std::vector<int> told;
     {
+        std::promise<void> go; // outlives the thread, which may still be in its wait
         BlockingThread thread{"test"};
         // It is held in the first task until it was stopped with the others waiting behind.
-        std::promise<void> go;
         world.post(thread, 0, [&] { go.get_future().wait(); });
         for (int i = 0; i < 50; ++i)
             world.post(
