@@ -1,5 +1,7 @@
 #include "durable_log.hpp"
 
+#include "publish_keys.hpp"
+
 #include <fanfare/base/log.hpp>
 
 #include <algorithm>
@@ -66,10 +68,7 @@ struct SqliteLog::WriteStatements {
         : db(database),
           insert(database, "INSERT INTO messages (room, offset, time, event, id, sender, data) "
                            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
-          insert_key(database,
-                     "INSERT OR REPLACE INTO publish_keys (key, part, fingerprint, epoch, "
-                     "offset, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
-          bury(database, bury_by_name),
+          insert_key(database, insert_publish_key), bury(database, bury_by_name),
           insert_room(database, "INSERT INTO rooms (name, epoch, newest, used) VALUES "
                                 "(?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING"),
           find_room(database, "SELECT id FROM rooms WHERE name = ?1"),

@@ -10,8 +10,7 @@ namespace fanfare::stores {
 SqliteKeys::SqliteKeys(Writer& writer, net::BlockingThread& reader, Database& reader_database,
                        std::chrono::milliseconds window)
     : writer_(writer), reader_(reader), window_(window),
-      insert_(writer.database(), "INSERT OR REPLACE INTO publish_keys (key, part, fingerprint, "
-                                 "epoch, offset, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
+      insert_(writer.database(), insert_publish_key),
       find_(reader_database, "SELECT part, fingerprint, epoch, offset FROM publish_keys "
                              "WHERE key = ?1 AND expires > ?2") {}
 

@@ -7,8 +7,14 @@
 #include "writer.hpp"
 
 #include <chrono>
+#include <string_view>
 
 namespace fanfare::stores {
+
+/// One part of a call: key, part, fingerprint, epoch, offset, expires.
+inline constexpr std::string_view insert_publish_key =
+    "INSERT OR REPLACE INTO publish_keys (key, part, fingerprint, epoch, offset, expires) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 class SqliteKeys final : public KeyRecords {
   public:
