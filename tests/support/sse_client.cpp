@@ -17,7 +17,7 @@ SseClient::SseClient(std::uint16_t port, std::string_view target, std::string_vi
     socket_.send(request + "\r\n");
     std::string head;
     while ((head = take_head(raw_)).empty())
-        if (socket_.receive(raw_) == 0) throw std::runtime_error("no answer to the stream");
+        if (socket_.receive(raw_) == 0) throw ConnectionEnded("no answer to the stream");
     status_ = std::atoi(head.c_str() + sizeof "HTTP/1.1");
     chunked_ = head.find("Transfer-Encoding: chunked") != std::string::npos;
 }

@@ -85,7 +85,7 @@ WsClient::WsClient(std::uint16_t port, const WsOptions& options)
     socket_.send(request + "\r\n");
     std::string head;
     while ((head = take_head(in_)).empty())
-        if (socket_.receive(in_) == 0) throw std::runtime_error("no answer to the upgrade");
+        if (socket_.receive(in_) == 0) throw ConnectionEnded("no answer to the upgrade");
     if (!head.starts_with("HTTP/1.1 101 ")) throw std::runtime_error("no upgrade: " + head);
     welcome_ = next().value();
 }
