@@ -25,6 +25,7 @@ DraftRef Message::make(const Parts& parts, std::uint64_t room_hash) {
     message->from_size_ = static_cast<std::uint16_t>(parts.from.size());
     message->data_size_ = static_cast<std::uint32_t>(parts.data.size());
     message->ephemeral_ = parts.ephemeral;
+    message->attempt_ = parts.attempt;
     message->origin_ = parts.origin;
     message->origin_reactor_ = static_cast<std::uint16_t>(parts.origin_reactor);
     char* to = reinterpret_cast<char*>(message + 1); // NOLINT: the bytes follow the header

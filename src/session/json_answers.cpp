@@ -22,6 +22,9 @@ void append_message_tail(std::string& out, const room::Message& message) {
     member(R"(,"event":)", message.event());
     member(R"(,"id":)", message.id());
     member(R"(,"from":)", message.from());
+    if (message.attempt() <= 1) return;
+    out += R"(,"attempt":)";
+    append_number(out, std::uint64_t{message.attempt()});
 }
 
 void write_history(JsonWriter& json, std::string& out, const HistoryOk& ok) {

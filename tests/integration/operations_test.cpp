@@ -145,7 +145,8 @@ void read_farewell(SseClient& client, Farewell& farewell) {
 
 /// What `connect` comes to. A reactor that begins to drain closes who has sent nothing yet without
 /// an answer: each reactor does so once, so that many tries more are made.
-template <class Connect> auto as_newcomer(Connect&& connect) {
+template <class Connect>
+auto as_newcomer(Connect&& connect) {
     for (unsigned cut = 0;; ++cut) try {
             return connect();
         } catch (const ConnectionEnded&) {
@@ -183,9 +184,8 @@ TEST_CASE("drain: byes spread over the window, then 1001, then the end", "[integ
 
     // Newcomers are told to come back elsewhere, or later.
     CHECK(eventually([&] {
-        return as_newcomer([&] {
-            return HttpClient{gateway.port()}.request("GET", "/ready").status == 503;
-        });
+        return as_newcomer(
+            [&] { return HttpClient{gateway.port()}.request("GET", "/ready").status == 503; });
     }));
     CHECK_THROWS_WITH(as_newcomer([&] { return WsClient{gateway.port()}.close_code(); }),
                       Catch::Contains("HTTP/1.1 503"));

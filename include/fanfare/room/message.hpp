@@ -39,6 +39,8 @@ class Message {
         std::string_view id;    // empty: none
         std::string_view from;  // the publishing user; empty: the API, or anonymous
         bool ephemeral = false;
+        /// The how-manyth time it is sent (inbox); 0: not counted.
+        std::uint8_t attempt = 0;
         /// The session that published, so that an ephemeral message is not echoed; 0: none.
         net::Handle origin = 0;
         unsigned origin_reactor = 0;
@@ -61,6 +63,7 @@ class Message {
         return {text() + room_size_ + event_size_ + id_size_ + from_size_, data_size_};
     }
     [[nodiscard]] bool ephemeral() const noexcept { return ephemeral_; }
+    [[nodiscard]] std::uint8_t attempt() const noexcept { return attempt_; }
     [[nodiscard]] net::Handle origin() const noexcept { return origin_; }
     [[nodiscard]] unsigned origin_reactor() const noexcept { return origin_reactor_; }
     /// Offset 0 in an ephemeral message.
@@ -126,6 +129,7 @@ class Message {
     std::uint8_t room_size_ = 0;
     std::uint8_t event_size_ = 0;
     bool ephemeral_ = false;
+    std::uint8_t attempt_ = 0;
 };
 using MessageRef = boost::intrusive_ptr<const Message>;
 using DraftRef = boost::intrusive_ptr<Message>; // not numbered yet

@@ -9,7 +9,8 @@
 
 namespace fanfare::session {
 
-/// Appends ,"event":…,"id":…,"from":… of a message, those that it has.
+/// Appends ,"event":…,"id":…,"from":…,"attempt":… of a message, those that it has; `attempt` from
+/// the second on.
 void append_message_tail(std::string& out, const room::Message& message);
 
 /// Writes the members `room`, `epoch`, `offset`, `messages`, `more` into the open object of `json`,
