@@ -121,7 +121,8 @@ void Publisher::publish(const PublishBody& body, std::string_view caller, std::s
     effect.outcome.many = body.many;
     for (const std::string_view room : body.rooms) {
         // One effect: a name that no rule allows stops all of it before anything happens.
-        if (rooms_.rule(room) == nullptr) {
+        const room::Rule* const rule = rooms_.rule(room);
+        if (rule == nullptr || rule->reserved) {
             effect.outcome.error = {Code::not_found,
                                     "no rule allows a room named `" + std::string{room} + "`",
                                     body.many ? "rooms" : "room"};

@@ -11,6 +11,7 @@
 
 #include <fanfare/auth/options.hpp>
 #include <fanfare/base/log.hpp>
+#include <fanfare/delivery/options.hpp>
 #include <fanfare/http/server.hpp>
 #include <fanfare/room/options.hpp>
 #include <fanfare/room/rules.hpp>
@@ -65,11 +66,6 @@ struct StoreOptions {
     std::size_t queue_bytes_max = std::size_t{64} * 1024 * 1024; // waiting for the disk; more: 503
     std::string redis_url = "redis://127.0.0.1:6379";            // may hold a password
 };
-struct InboxOptions {
-    std::chrono::milliseconds ttl = std::chrono::hours{7 * 24};
-    std::chrono::milliseconds ack_timeout{5'000}; // between two attempts
-    std::size_t attempts = 3;                     // in all, then the next channel
-};
 struct ApnsOptions { // `key` and `ca` are paths; key empty: off
     std::string endpoint = "https://api.push.apple.com";
     std::string key;
@@ -109,7 +105,7 @@ struct Config {
     room::IdempotencyOptions idempotency;
     BrokerOptions broker;
     StoreOptions store;
-    InboxOptions inbox;
+    delivery::InboxOptions inbox;
     ApnsOptions apns;
     FcmOptions fcm;
     WebPushOptions webpush;

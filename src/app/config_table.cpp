@@ -254,11 +254,14 @@ KeyTable<Config> backend_keys() {
         key("store.redis.url", url({"redis", "rediss"}), "of a store in Redis", &Config::store,
             &StoreOptions::redis_url),
         key("inbox.ttl", duration(1s, 3650 * day), "unacknowledged messages are kept this long",
-            &Config::inbox, &InboxOptions::ttl),
+            &Config::inbox, &delivery::InboxOptions::ttl),
         key("inbox.ack_timeout", duration(10ms, 1h), "between two attempts", &Config::inbox,
-            &InboxOptions::ack_timeout),
+            &delivery::InboxOptions::ack_timeout),
         key("inbox.attempts", count(1, 100), "in all; then the next channel", &Config::inbox,
-            &InboxOptions::attempts),
+            &delivery::InboxOptions::attempts),
+        key("inbox.keep", duration(1s, 3650 * day),
+            "records and timelines are kept so long after a notification's time is over",
+            &Config::inbox, &delivery::InboxOptions::keep),
     };
 }
 

@@ -110,6 +110,12 @@ void FanfareJson::presence_ok(Session& session, RequestId id, const session::Pre
     if (id) send(session, [&](std::string& out) { write_presence_ok(out, id, ok); });
 }
 
+void FanfareJson::ack_ok(Session& session, RequestId id, std::uint64_t offset) {
+    if (id)
+        send(session,
+             [&](std::string& out) { write_ack_ok(out, id, session::inbox_room, offset); });
+}
+
 void FanfareJson::pong(Session& session, RequestId id) {
     send(session, [&](std::string& out) { write_pong(out, id); });
 }
@@ -119,6 +125,15 @@ void FanfareJson::message(Session& session, room::Subscription* /*subscription*/
     // Only asked for while the session is not direct.
     const LocalBytesRef& bytes = delivery.bytes(session.form());
     if (session.make_room(bytes->size())) session.outbound().send(bytes);
+}
+
+void FanfareJson::inbox_message(Session& session, room::Delivery& delivery, bool /*repeat*/) {
+    message(session, nullptr, delivery);
+}
+
+void FanfareJson::acked(Session& session, std::uint64_t offset) {
+    send(session,
+         [&](std::string& out) { write_acked(out, Shape::with_op, session::inbox_room, offset); });
 }
 
 void FanfareJson::subscribed(Session& session, std::string_view room, const Position& position) {

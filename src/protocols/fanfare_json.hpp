@@ -36,11 +36,14 @@ class FanfareJson final : public ws::TextProtocol {
                     const session::HistoryOk& ok) override;
     void presence_ok(session::Session& session, session::RequestId id,
                      const session::PresenceOk& ok) override;
+    void ack_ok(session::Session& session, session::RequestId id, std::uint64_t offset) override;
     /// The one answer that is also given without an id: a client pings to hear that we live.
     void pong(session::Session& session, session::RequestId id) override;
 
     void message(session::Session& session, room::Subscription* subscription,
                  room::Delivery& delivery) override;
+    void inbox_message(session::Session& session, room::Delivery& delivery, bool repeat) override;
+    void acked(session::Session& session, std::uint64_t offset) override;
     void subscribed(session::Session& session, std::string_view room,
                     const Position& position) override;
     void unsubscribed(session::Session& session, std::string_view room, const Error& why) override;

@@ -1,6 +1,7 @@
 // From `GET /sse` to a stream: query, token, rights, cursor.
 
 #include "cursor.hpp"
+#include "sse_ack.hpp"
 #include "sse_stream.hpp"
 #include "sse_text.hpp"
 
@@ -58,6 +59,8 @@ std::optional<Refusal> parse(std::string_view text, std::size_t rooms_max, Query
         } else if (item.name == "lastEventId") {
             if (!item.value.empty()) query.cursor = std::move(item.value);
         } else if (item.name == "device") {
+            if (const char* const fault = room::id_fault(item.value))
+                return bad("device", std::string{"`device` "} + fault);
             query.request.device = std::move(item.value);
         } else if (item.name == "last") {
             const char* const end = item.value.data() + item.value.size();
@@ -214,18 +217,81 @@ void SseService::preflight(http::Exchange& exchange) {
     const std::string cors = cors_headers(exchange.head(), shared_->sessions.options());
     response.headers += cors;
     if (cors.find("Allow-Origin") != std::string::npos)
-        response.headers += "Access-Control-Allow-Methods: GET\r\n"
+        response.headers += "Access-Control-Allow-Methods: GET, POST\r\n"
                             "Access-Control-Allow-Headers: authorization, cache-control, "
                             "content-type, last-event-id\r\n"
                             "Access-Control-Max-Age: 7200\r\n";
     exchange.respond(response);
 }
 
+namespace {
+
+/// An acknowledgement on its way: from its exchange to the reactor of the session, and back.
+struct AckRequest {
+    net::Reactor& origin;
+    net::Handle exchange;
+    std::string cors;
+    SseAck ack;
+    std::string user;
+
+    void answer(const Error& error) const {
+        http::Exchange* const open = http::find_exchange(origin, exchange);
+        if (open == nullptr) return;
+        http::Response response;
+        if (error) {
+            response = http::problem(error);
+            if (response.status == 401) response.headers += "WWW-Authenticate: Bearer\r\n";
+        } else {
+            response.status = 204;
+            response.content_type = {};
+        }
+        response.headers += cors;
+        open->respond(response);
+    }
+};
+using AckRequestRef = std::shared_ptr<AckRequest>;
+
+/// On the session's reactor.
+void acknowledge_there(session::Sessions& sessions, const AckRequestRef& request) {
+    session::Session* const session = sessions.find_id(request->ack.session);
+    const auto answer = [request](const Error& error) {
+        request->origin.post(std::function<void()>{[request, error] { request->answer(error); }});
+    };
+    // Whether another user has such a session is nobody's business.
+    if (session == nullptr || session->user() != request->user)
+        return answer({Code::not_found, "no such session is open", "session"});
+    session->acknowledge(request->ack.room, request->ack.offset,
+                         [answer](const Error& error, std::uint64_t) { answer(error); });
+}
+
+} // namespace
+
 void SseService::acknowledge(http::Exchange& exchange) {
-    http::Response response =
-        http::problem(Code::unavailable, "this gateway has no store for inboxes");
-    response.headers += cors_headers(exchange.head(), shared_->sessions.options());
-    exchange.respond(response);
+    session::Sessions& sessions = shared_->sessions;
+    auto request =
+        std::make_shared<AckRequest>(AckRequest{exchange.reactor(),
+                                                exchange.handle(),
+                                                cors_headers(exchange.head(), sessions.options()),
+                                                {},
+                                                {}});
+    std::string token{http::bearer_token(exchange.head())};
+    if (token.empty()) token = http::query_value(exchange.head().query, "token").value_or("");
+    if (token.empty()) return request->answer({Code::unauthorized, "an inbox needs a token", {}});
+    auto parsed = parse_sse_ack(exchange.body());
+    if (const auto* error = std::get_if<Error>(&parsed)) return request->answer(*error);
+    request->ack = std::move(std::get<SseAck>(parsed));
+    sessions.authorizer().authenticate(
+        std::move(token),
+        [&sessions, request](const session::IdentityRef& identity, const Error& error) {
+            if (!identity) return request->answer(error);
+            request->user = identity->user;
+            const auto reactor = sessions.reactor_of(request->ack.session);
+            if (!reactor)
+                return request->answer({Code::not_found, "no such session is open", "session"});
+            session::Sessions* const there = sessions.all()[*reactor];
+            there->reactor().post(
+                std::function<void()>{[there, request] { acknowledge_there(*there, request); }});
+        });
 }
 
 void SseService::turn_away(http::Exchange& exchange) {

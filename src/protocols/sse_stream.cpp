@@ -309,9 +309,24 @@ void SseStream::push_id(std::size_t room, const Position& position) {
 
 void SseStream::message(session::Session& session, room::Subscription* /*subscription*/,
                         room::Delivery& delivery) {
+    push_message(session, delivery, true);
+}
+
+void SseStream::inbox_message(session::Session& session, room::Delivery& delivery, bool repeat) {
+    // A repeat must not set the client back: it resumes from the newest that it was sent.
+    push_message(session, delivery, !repeat);
+}
+
+void SseStream::acked(session::Session& /*session*/, std::uint64_t offset) {
+    std::string json;
+    write_acked(json, Shape::bare, session::inbox_room, offset);
+    push_event({}, "acked", json);
+}
+
+void SseStream::push_message(session::Session& session, room::Delivery& delivery, bool moves) {
     const room::Message& message = delivery.message();
-    const auto index = index_of(message.room(), message.room_hash());
     // A room that the API added is not in the cursor: its messages leave the client's id alone.
+    const auto index = moves ? index_of(message.room(), message.room_hash()) : std::nullopt;
     const bool whole = index && (!rooms_ || rooms_->names.size() == 1);
     const LocalBytesRef& shared = delivery.bytes(whole ? room::Form::sse : room::Form::sse_part);
     // An id line of up to 32 rooms is short against the queue: it is not counted exactly.

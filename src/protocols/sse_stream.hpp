@@ -120,9 +120,12 @@ class SseStream final : public net::Owned,
     void publish_ok(session::Session&, session::RequestId, const session::PublishOk&) override {}
     void history_ok(session::Session&, session::RequestId, const session::HistoryOk&) override {}
     void presence_ok(session::Session&, session::RequestId, const session::PresenceOk&) override {}
+    void ack_ok(session::Session&, session::RequestId, std::uint64_t) override {}
     void pong(session::Session&, session::RequestId) override {}
     void message(session::Session& session, room::Subscription* subscription,
                  room::Delivery& delivery) override;
+    void inbox_message(session::Session& session, room::Delivery& delivery, bool repeat) override;
+    void acked(session::Session& session, std::uint64_t offset) override;
     void subscribed(session::Session& session, std::string_view room,
                     const Position& position) override;
     void unsubscribed(session::Session& session, std::string_view room, const Error& why) override;
@@ -131,6 +134,8 @@ class SseStream final : public net::Owned,
              std::uint64_t reconnect_in) override;
 
     void all_joined();
+    /// `moves`: the client's cursor goes on with it.
+    void push_message(session::Session& session, room::Delivery& delivery, bool moves);
     void push_id(std::size_t room, const Position& position);
     /// Drops what was held back, and the state of joining with it.
     void stop_joining();

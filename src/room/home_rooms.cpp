@@ -120,7 +120,7 @@ void HomeRooms::commit(const DraftRef& message, const PublishReply& reply) {
     PublishResult result;
     result.ephemeral = message->ephemeral();
     Room* room = nullptr;
-    if (message->ephemeral()) {
+    if (message->ephemeral() || message->room().front() == '@') {
         // Nobody to hear it by name is no reason to make a room.
         room = find(message->room(), message->room_hash());
     } else {

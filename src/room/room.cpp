@@ -298,8 +298,9 @@ void Room::expire() {
 }
 
 MonoMillis Room::idle_until() const noexcept {
-    // What the store has can be forgotten here.
-    if (durable_) return last_use_ + unpublished_ttl.count();
+    // What the store has can be forgotten here, and what nobody follows a notification by.
+    if (durable_ || (rule_ != nullptr && rule_->reserved))
+        return last_use_ + unpublished_ttl.count();
     const std::chrono::milliseconds ttl = rooms_.rooms().options().position_ttl;
     return last_use_ + (offset_ == 0 ? std::min(ttl, unpublished_ttl) : ttl).count();
 }

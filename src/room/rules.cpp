@@ -1,6 +1,25 @@
 #include <fanfare/room/rules.hpp>
 
 namespace fanfare::room {
+namespace {
+
+constexpr std::string_view notifications_prefix = "@notifications:";
+
+const Rule& notifications_rule() {
+    static const Rule rule = [] {
+        Rule made;
+        made.match = "@notifications:*";
+        made.subscribe = SubscribeRight::token;
+        made.publish = PublishRight::server;
+        made.reserved = true;
+        made.history.size = 0;
+        made.history.ttl = std::chrono::milliseconds{0};
+        return made;
+    }();
+    return rule;
+}
+
+} // namespace
 
 bool glob_match(std::string_view pattern, std::string_view text) noexcept {
     // Greedy with one backtrack point: a later `*` makes the earlier ones final, since whatever an
@@ -29,7 +48,9 @@ bool glob_match(std::string_view pattern, std::string_view text) noexcept {
 }
 
 const Rule* Rules::find(std::string_view room) const noexcept {
-    if (room.empty() || room.front() == '@') return nullptr;
+    if (room.empty()) return nullptr;
+    if (room.front() == '@')
+        return room.starts_with(notifications_prefix) ? &notifications_rule() : nullptr;
     for (const Rule& rule : rules_)
         if (glob_match(rule.match, room)) return &rule;
     return nullptr;

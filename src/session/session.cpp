@@ -37,7 +37,7 @@ Session::Extra& Session::extra() {
 
 void Session::drop_extra_if_empty() noexcept {
     if (extra_ && extra_->patterns.empty() && extra_->joining.empty() &&
-        extra_->pattern_waits.empty() && extra_->pulling == nullptr)
+        extra_->pattern_waits.empty() && extra_->pulling == nullptr && !extra_->inbox)
         extra_.reset();
 }
 
@@ -82,6 +82,8 @@ void Session::end() {
     if (extra_)
         for (const std::string& pattern : extra_->patterns)
             service_.rooms().unsubscribe_pattern(*this, pattern);
+    if (Inbox* const mine = inbox(); mine != nullptr && mine->state != Inbox::State::left)
+        leave_inbox(*mine);
     if (handle_ != 0) service_.remove(*this);
 }
 
@@ -225,7 +227,7 @@ bool Session::may_act(RequestId id) {
 // --- publishing ---
 
 Error Session::publish_fault(const PublishRequest& request) {
-    if (request.room == "@me")
+    if (request.room == inbox_room)
         return {Code::forbidden, "only notifications go into an inbox", "room"};
     const room::Rule* const rule = service_.rooms().rule(request.room);
     if (rule == nullptr) return {Code::not_found, "no rule allows a room of this name", "room"};
@@ -273,19 +275,6 @@ void Session::publish(RequestId id, const PublishRequest& request) {
     service_.publish(std::move(pending), room::Message::make(parts, hash_bytes(request.room)));
 }
 
-void Session::acknowledge(RequestId id, std::string_view room, std::uint64_t /*offset*/) {
-    if (!may_act(id)) return;
-    if (room != "@me") {
-        fail(id, Code::bad_request, "only `@me` is acknowledged");
-        return;
-    }
-    if (!member_) {
-        fail(id, Code::unauthorized, "an anonymous session has no inbox");
-        return;
-    }
-    fail(id, Code::unavailable, "this gateway has no store for inboxes");
-}
-
 // --- questions ---
 
 bool Session::may_read(RequestId id, std::string_view room) {
@@ -304,30 +293,31 @@ void Session::history(RequestId id, const HistoryRequest& request) {
         request.limit.value_or(options.history_limit_default), options.history_limit_max));
     query.bytes_max = std::min(options.history_bytes_max, options.send_queue_max / 2);
     query.reverse = request.reverse;
-    service_.rooms().history(
-        request.room, query,
-        [service = &service_, handle = handle_, id,
-         room = std::string{request.room}](const room::HistoryResult& result) {
-            Session** const found = service->sessions_.find(handle);
-            if (found == nullptr) return;
-            Session& self = **found;
-            if (result.code != Code::ok) {
-                self.fail(id, result.code, result.detail);
-                return;
-            }
-            if (self.outbound_.queue().queued_bytes() > service->options().send_queue_max) {
-                service->slow_consumers.add();
-                self.close(CloseReason::slow_consumer, "the client reads too slowly");
-                return;
-            }
-            self.protocol().history_ok(
-                self, id, HistoryOk{room, result.position, result.messages, result.more});
-        });
+    const auto answer = [service = &service_, handle = handle_, id,
+                         room = std::string{request.room}](const room::HistoryResult& result) {
+        Session* const self = service->find(handle);
+        if (self == nullptr) return;
+        if (result.code != Code::ok) {
+            self->fail(id, result.code, result.detail);
+            return;
+        }
+        if (self->outbound_.queue().queued_bytes() > service->options().send_queue_max) {
+            service->slow_consumers.add();
+            self->close(CloseReason::slow_consumer, "the client reads too slowly");
+            return;
+        }
+        self->protocol().history_ok(*self, id,
+                                    HistoryOk{room, result.position, result.messages, result.more});
+    };
+    if (request.room == inbox_room)
+        service_.inboxes()->history(std::string{user()}, query, answer);
+    else
+        service_.rooms().history(request.room, query, answer);
 }
 
 void Session::presence(RequestId id, std::string_view room) {
     if (!may_read(id, room)) return;
-    if (!service_.rooms().rule(room)->presence) {
+    if (room == inbox_room || !service_.rooms().rule(room)->presence) {
         fail(id, Code::bad_request, "the room's rule has no presence");
         return;
     }

@@ -74,6 +74,7 @@ void Session::subscribe(RequestId id, const SubscribeRequest& request) {
         protocol().error(*this, id, fault);
         return;
     }
+    if (request.room == inbox_room) return subscribe_inbox(id, request);
     if (find_staying(request.room) != nullptr) {
         fail(id, Code::already_subscribed, "the session is in this room");
         return;
@@ -143,19 +144,25 @@ void Session::on_joined(room::Subscription& subscription, const room::JoinResult
         service_.rooms().go_live(subscription);
 }
 
-void Session::continue_replay() {
-    if (pulling() != nullptr) return;
+std::size_t Session::replay_room() const noexcept {
     // At most half of the queue is filled with history, whatever the number of rooms that replay;
     // the other half is for what is live.
     const std::size_t half = service_.options().send_queue_max / 2;
     const std::size_t queued = outbound_.queued_bytes();
-    if (queued != 0 && queued >= half / 2) return; // `drained` comes back to it
+    if (queued != 0 && queued >= half / 2) return 0;
+    return half - std::min(queued, half);
+}
+
+void Session::continue_replay() {
+    if (pulling() != nullptr) return;
+    const std::size_t place = replay_room();
+    if (place == 0) return; // `drained` comes back to it
     room::Subscription* const next = subscriptions_.find_if([](const room::Subscription& at) {
         return at.state == room::Subscription::State::replaying;
     });
     if (next == nullptr) return;
     set_pulling(next);
-    service_.rooms().pull(*next, half - std::min(queued, half));
+    service_.rooms().pull(*next, place);
 }
 
 void Session::on_replay(room::Subscription& subscription, const room::ReplayBatch& batch) {
@@ -192,12 +199,14 @@ void Session::on_replay(room::Subscription& subscription, const room::ReplayBatc
 
 void Session::drained() {
     if (!ended_) continue_replay();
+    if (!ended_) continue_inbox();
 }
 
 // --- leaving ---
 
 void Session::unsubscribe(RequestId id, std::string_view name) {
     if (!may_act(id)) return;
+    if (name == inbox_room) return unsubscribe_inbox(id);
     room::Subscription* const subscription = find(name);
     if (subscription == nullptr) {
         fail(id, Code::not_subscribed, "the session is not in this room");

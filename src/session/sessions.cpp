@@ -84,16 +84,38 @@ void Sessions::unindex_user(Session& session) noexcept {
     if (next != nullptr) users_.emplace(next->user(), next);
 }
 
-Session* Sessions::find_id(std::string_view id) {
-    const auto bytes = from_base64url(id);
-    if (!bytes || bytes->size() != 12) return nullptr;
+namespace {
+
+/// A public session id, taken apart.
+struct PublicId {
     std::uint32_t place = 0;
     std::uint64_t secret = 0;
-    std::memcpy(&place, bytes->data(), sizeof place);
-    std::memcpy(&secret, bytes->data() + sizeof place, sizeof secret);
-    if (place >> 22 != reactor().index()) return nullptr;
-    Session** const found = sessions_.at_slot(place & 0x3fffff);
-    return found != nullptr && (*found)->secret_ == secret ? *found : nullptr;
+    [[nodiscard]] unsigned reactor() const noexcept { return place >> 22; }
+    [[nodiscard]] std::uint32_t slot() const noexcept { return place & 0x3fffff; }
+};
+
+std::optional<PublicId> parse_public_id(std::string_view text) {
+    const auto bytes = from_base64url(text);
+    if (!bytes || bytes->size() != 12) return std::nullopt;
+    PublicId id;
+    std::memcpy(&id.place, bytes->data(), sizeof id.place);
+    std::memcpy(&id.secret, bytes->data() + sizeof id.place, sizeof id.secret);
+    return id;
+}
+
+} // namespace
+
+Session* Sessions::find_id(std::string_view id) {
+    const auto parsed = parse_public_id(id);
+    if (!parsed || parsed->reactor() != reactor().index()) return nullptr;
+    Session** const found = sessions_.at_slot(parsed->slot());
+    return found != nullptr && (*found)->secret_ == parsed->secret ? *found : nullptr;
+}
+
+std::optional<unsigned> Sessions::reactor_of(std::string_view id) const {
+    const auto parsed = parse_public_id(id);
+    if (!parsed || parsed->reactor() >= all_.size()) return std::nullopt;
+    return parsed->reactor();
 }
 
 void Sessions::reload(std::shared_ptr<const Options> options, Authorizer& authorizer) {
@@ -110,10 +132,12 @@ void Sessions::reload(std::shared_ptr<const Options> options, Authorizer& author
 }
 
 Error Sessions::subscribe_fault(const Identity* identity, std::string_view room) const {
-    if (room == "@me") {
+    if (room == inbox_room) {
         if (identity == nullptr)
             return {Code::unauthorized, "an anonymous session has no inbox", "room"};
-        return {Code::unavailable, "this gateway has no store for inboxes", "room"};
+        if (inboxes_ == nullptr)
+            return {Code::unavailable, "this gateway has no store for inboxes", "room"};
+        return {};
     }
     const room::Rule* const rule = rooms_.rule(room);
     if (rule == nullptr) return {Code::not_found, "no rule allows a room of this name", "room"};

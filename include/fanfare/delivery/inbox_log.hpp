@@ -164,8 +164,9 @@ class InboxLog {
     virtual void leave(const std::string& user, const std::string& session) = 0;
     /// Takes what is due of a user: attempts to be repeated, and those that were the last.
     [[nodiscard]] virtual bool take_due(const std::string& user, std::function<void(Due)> done) = 0;
-    /// These were counted as sent and reached no one. Not refused.
-    virtual void give_back(const std::string& user, std::vector<std::uint64_t> offsets) = 0;
+    /// These attempts (room::Message::attempt) were counted and reached no one. One that was
+    /// counted again since stays as it is. Not refused.
+    virtual void give_back(const std::string& user, std::vector<room::MessageRef> messages) = 0;
     [[nodiscard]] virtual bool acknowledge(Ack ack, bool count_unread,
                                            std::function<void(Acked)> done) = 0;
     /// Deletes all that is kept of a user. `fresh` is the next life of the inbox.

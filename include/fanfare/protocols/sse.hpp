@@ -18,9 +18,10 @@ class SseService {
 
     /// Handler of `GET /sse` (and HEAD): refuses with a problem document, or opens a stream.
     void open(http::Exchange& exchange);
-    /// Handler of `OPTIONS /sse`: the preflight of clients that set headers themselves.
+    /// Handler of `OPTIONS /sse` and `/sse/ack`: the preflight of clients that set headers
+    /// themselves.
     void preflight(http::Exchange& exchange);
-    /// Handler of `POST /sse/ack`.
+    /// Handler of `POST /sse/ack`: a stream's client acknowledges its inbox.
     void acknowledge(http::Exchange& exchange);
     /// The polite refusal under overload and drain: 200, a `retry:` between 2 and 30 seconds, the
     /// end. An EventSource gives up for good on any error status.

@@ -28,6 +28,8 @@ struct Rule {
     PublishRight publish = PublishRight::server;
     bool presence = false;
     bool patterns = false; // may be received through pattern subscriptions
+    /// The gateway's own: only it publishes there, and only to whoever listens.
+    bool reserved = false;
     /// Messages wait up to this long, at most a second, for others to leave with; 0: until the turn
     /// that brought them ends.
     std::chrono::milliseconds batch{0};
@@ -41,7 +43,8 @@ struct Rule {
 class Rules {
   public:
     explicit Rules(std::vector<Rule> rules) : rules_(std::move(rules)) {}
-    /// Null: no rule matches. Names that begin with `@` are matched by no rule.
+    /// Null: no rule matches. Names that begin with `@` are matched by no rule of `all`; what the
+    /// gateway says in `@notifications:{id}` is for those whose token grants it.
     [[nodiscard]] const Rule* find(std::string_view room) const noexcept;
     [[nodiscard]] const std::vector<Rule>& all() const noexcept { return rules_; }
 

@@ -115,12 +115,17 @@ class ClientProtocol {
     virtual void publish_ok(Session& session, RequestId id, const PublishOk& ok) = 0;
     virtual void history_ok(Session& session, RequestId id, const HistoryOk& ok) = 0;
     virtual void presence_ok(Session& session, RequestId id, const PresenceOk& ok) = 0;
+    virtual void ack_ok(Session& session, RequestId id, std::uint64_t offset) = 0;
     virtual void pong(Session& session, RequestId id) = 0;
 
     // Pushes. `message` is called only if `direct_form` is none: else the session sends the
     // encoded bytes of that form itself.
     virtual void message(Session& session, room::Subscription* subscription,
                          room::Delivery& delivery) = 0;
+    /// Of the inbox. `repeat`: this session was sent it, or a later one, before.
+    virtual void inbox_message(Session& session, room::Delivery& delivery, bool repeat) = 0;
+    /// Another session of the user acknowledged the inbox up to `offset`.
+    virtual void acked(Session& session, std::uint64_t offset) = 0;
     virtual void subscribed(Session& session, std::string_view room, const Position& position) = 0;
     virtual void unsubscribed(Session& session, std::string_view room, const Error& why) = 0;
     virtual void reset(Session& session, std::string_view room, const Position& position) = 0;

@@ -9,10 +9,12 @@
 #include <fanfare/room/subscriber.hpp>
 #include <fanfare/session/authorizer.hpp>
 #include <fanfare/session/client_protocol.hpp>
+#include <fanfare/session/inboxes.hpp>
 #include <fanfare/session/options.hpp>
 #include <fanfare/session/subscription_list.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -67,6 +69,10 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
     void unsubscribe_pattern(RequestId id, std::string_view pattern);
     void publish(RequestId id, const PublishRequest& request);
     void acknowledge(RequestId id, std::string_view room, std::uint64_t offset);
+    /// The same for a protocol whose acknowledgements come another way. `done` gets the error, or
+    /// the position that counts now; it is called on this reactor even if the session has ended.
+    void acknowledge(std::string_view room, std::uint64_t offset,
+                     std::function<void(const Error&, std::uint64_t)> done);
     void history(RequestId id, const HistoryRequest& request);
     void presence(RequestId id, std::string_view room);
     void ping(RequestId id);
@@ -82,6 +88,13 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
     void close(CloseReason reason, std::string_view detail);
     /// Says bye, then closes with `drain`.
     void send_away(std::uint64_t reconnect_in_ms);
+
+    // --- from the inbox, about its visit `visit` ---
+    void on_inbox_joined(std::uint32_t visit, const InboxJoined& joined);
+    void on_inbox_page(std::uint32_t visit, const InboxPage& page);
+    void on_inbox_message(std::uint32_t visit, const room::MessageRef& message);
+    void on_inbox_acked(std::uint32_t visit, std::uint64_t offset);
+    void on_inbox_reset(std::uint32_t visit, const Position& position);
 
     // --- from the connection ---
     /// The queue ran empty: replay goes on.
@@ -120,6 +133,18 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
         Session* next = nullptr;
         Session* previous = nullptr;
     };
+    /// Its place in the user's inbox, `@me`. Stays when it has left: what it was sent it may
+    /// acknowledge.
+    struct Inbox {
+        enum class State : std::uint8_t { left, joining, replaying, live };
+        InboxPlace place;
+        std::string device;
+        RequestId id;                         // of the `subscribe` that is joining
+        std::optional<RequestId> unsubscribe; // asked for while joining; answered after the join
+        std::uint64_t sent = 0;               // the highest offset that it was sent
+        State state = State::left;
+        bool pulling = false;
+    };
     /// What most sessions have nothing of most of the time. Freed when all of it is empty.
     struct Extra {
         std::vector<std::string> patterns;
@@ -127,6 +152,7 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
         std::vector<std::pair<std::string, RequestId>> pattern_waits;
         room::Subscription* pulling =
             nullptr; // whose batch of history is on its way; one at a time
+        std::unique_ptr<Inbox> inbox;
     };
     /// Milliseconds of the reactor's clock in 32 bits: only differences below 24 days mean
     /// anything.
@@ -162,6 +188,16 @@ class Session final : public room::Subscriber, net::TimerWheel::Timer {
         return extra_ ? extra_->pulling : nullptr;
     }
     void set_pulling(room::Subscription* subscription);
+    [[nodiscard]] Inbox* inbox() const noexcept { return extra_ ? extra_->inbox.get() : nullptr; }
+    /// Null unless that visit goes on.
+    [[nodiscard]] Inbox* inbox(std::uint32_t visit) const noexcept;
+    void subscribe_inbox(RequestId id, const SubscribeRequest& request);
+    void unsubscribe_inbox(RequestId id);
+    void leave_inbox(Inbox& inbox);
+    void continue_inbox();
+    void send_inbox(Inbox& inbox, const room::Message& message);
+    /// Bytes of history that may be queued now; 0: `drained` comes back to it.
+    [[nodiscard]] std::size_t replay_room() const noexcept;
     void label_queue() noexcept;
     [[nodiscard]] ClientProtocol& protocol() noexcept { return outbound_.protocol(); }
     [[nodiscard]] ShortMillis short_now() const noexcept;

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,10 @@ class Sessions final : public room::PublishClient {
     Sessions& operator=(const Sessions&) = delete;
     /// Once, before the reactors run: all reactors' sessions, by index (this one included).
     void connect(std::vector<Sessions*> all) { all_ = std::move(all); }
+    /// What stands behind `@me`; null: nothing does. Once, before the reactors run.
+    void set_inboxes(Inboxes* inboxes) noexcept { inboxes_ = inboxes; }
+    [[nodiscard]] Inboxes* inboxes() noexcept { return inboxes_; }
+    [[nodiscard]] const std::vector<Sessions*>& all() const noexcept { return all_; }
 
     [[nodiscard]] room::Rooms& rooms() noexcept { return rooms_; }
     [[nodiscard]] net::Reactor& reactor() noexcept { return rooms_.reactor(); }
@@ -59,6 +64,13 @@ class Sessions final : public room::PublishClient {
     [[nodiscard]] std::size_t size() const noexcept { return sessions_.size(); }
     /// The session with that public id on this reactor; null if there is none.
     [[nodiscard]] Session* find_id(std::string_view id);
+    /// The reactor that a public id names; nothing if it is none of ours.
+    [[nodiscard]] std::optional<unsigned> reactor_of(std::string_view id) const;
+    /// The session with that handle on this reactor; null if it has ended.
+    [[nodiscard]] Session* find(net::Handle handle) noexcept {
+        Session** const found = sessions_.find(handle);
+        return found != nullptr ? *found : nullptr;
+    }
 
     /// Why an identity (null: anonymous) may not subscribe to a room; no error: it may.
     [[nodiscard]] Error subscribe_fault(const Identity* identity, std::string_view room) const;
@@ -108,6 +120,7 @@ class Sessions final : public room::PublishClient {
     room::IdempotencyLog& idempotency_;
     std::shared_ptr<const Options> options_;
     std::vector<Sessions*> all_;
+    Inboxes* inboxes_ = nullptr;
     net::SlotMap<Session*> sessions_;
     net::SlotMap<PendingPublish> publishes_;
     room::Lanes lanes_;                                           // by session

@@ -165,7 +165,18 @@ class Client final : public Outbound, public ClientProtocol {
         say("presence " + show(id) + std::to_string(ok.members.size()) + " of " +
             std::to_string(ok.total));
     }
+    void ack_ok(Session& /*s*/, RequestId id, std::uint64_t offset) override {
+        say("ack " + show(id) + "@" + std::to_string(offset));
+    }
     void pong(Session& /*s*/, RequestId id) override { say("pong " + show(id)); }
+    void inbox_message(Session& s, room::Delivery& delivery, bool repeat) override {
+        const LocalBytesRef& bytes = delivery.bytes(s.form());
+        if (!s.make_room(bytes->size())) return;
+        say((repeat ? "repeat " : "inbox ") + std::string{bytes->view()});
+    }
+    void acked(Session& /*s*/, std::uint64_t offset) override {
+        say("acked @" + std::to_string(offset));
+    }
     void message(Session& s, room::Subscription* /*subscription*/,
                  room::Delivery& delivery) override {
         const LocalBytesRef& bytes = delivery.bytes(s.form());
