@@ -12,9 +12,9 @@ using http::Header;
 
 Api::Api(session::Sessions& sessions, room::IdempotencyLog& idempotency,
          const std::shared_ptr<const auth::ApiKeys>& keys, Metrics& metrics, Status status,
-         const Options& options)
+         const Options& options, delivery::Inboxes* inboxes)
     : context_(std::make_unique<Context>(sessions, idempotency, keys, metrics, std::move(status),
-                                         options)) {}
+                                         options, inboxes)) {}
 
 Api::~Api() = default;
 
@@ -23,6 +23,8 @@ void Api::add_routes(http::Router& router) {
     add_batch_route(*context_, router);
     add_room_routes(*context_, router);
     add_user_routes(*context_, router);
+    add_notification_routes(*context_, router);
+    add_inbox_routes(*context_, router);
     add_client_routes(router);
     if (context_->options.demo_page) add_page_routes(router);
 }
@@ -73,6 +75,13 @@ bool is_media_type(std::string_view value, std::string_view wanted) noexcept {
 
 } // namespace
 
+bool require_store(const Api::Context& context, http::Exchange& exchange) {
+    if (context.inboxes != nullptr) return true;
+    exchange.respond(
+        http::problem(Code::unavailable, "this gateway has no store for notifications"));
+    return false;
+}
+
 bool is_ndjson(const http::RequestHead& head) {
     return is_media_type(head[Header::content_type], "application/x-ndjson");
 }
@@ -98,6 +107,34 @@ std::variant<Error, std::string> header_key(const http::RequestHead& head) {
         return Error{Code::bad_request, std::string{"`Idempotency-Key` "} + fault,
                      "Idempotency-Key"};
     return std::string{key};
+}
+
+std::variant<Error, std::string> one_key(const http::RequestHead& head, const std::string& in_body,
+                                         const char* member) {
+    if (!head.has(Header::idempotency_key)) return in_body;
+    auto in_header = header_key(head);
+    if (const auto* key = std::get_if<std::string>(&in_header);
+        key != nullptr && !in_body.empty() && *key != in_body)
+        return Error{Code::bad_request,
+                     std::string{"`"} + member +
+                         "` and the header `Idempotency-Key` are not the same",
+                     member};
+    return in_header;
+}
+
+std::optional<std::size_t> query_limit(std::string_view query) {
+    constexpr std::uint64_t limit_default = 100;
+    constexpr std::uint64_t limit_max = 1'000;
+    const auto limit = query_number(query, "limit", limit_default);
+    if (!limit || *limit == 0) return std::nullopt;
+    return static_cast<std::size_t>(std::min(*limit, limit_max));
+}
+
+std::optional<bool> query_flag(std::string_view query, std::string_view name) {
+    const std::string text = http::query_value(query, name).value_or("false");
+    if (text == "true" || text == "1") return true;
+    if (text == "false" || text == "0") return false;
+    return std::nullopt;
 }
 
 std::optional<std::uint64_t> query_number(std::string_view query, std::string_view name,

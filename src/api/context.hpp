@@ -26,13 +26,14 @@ struct Api::Context {
     PublishBody body; // of the parse before: its memory is used again
     Publisher publisher;
     MetricsStreams metrics_streams;
+    delivery::Inboxes* inboxes; // null: there is no store
 
     Context(session::Sessions& owner, room::IdempotencyLog& idempotency,
             std::shared_ptr<const auth::ApiKeys> accepted, Metrics& process_metrics,
-            Status process_status, const Options& limits)
+            Status process_status, const Options& limits, delivery::Inboxes* users_inboxes)
         : sessions(owner), keys(std::move(accepted)), metrics(process_metrics),
           status(std::move(process_status)), options(limits), publisher(owner.rooms(), idempotency),
-          metrics_streams(owner.reactor(), process_metrics, status) {}
+          metrics_streams(owner.reactor(), process_metrics, status), inboxes(users_inboxes) {}
 
     /// The key of a request, if it has the scope; else answers 401 or 403 and returns null.
     const auth::ApiKeyOptions* require(http::Exchange& exchange, auth::Scope scope);
@@ -52,14 +53,28 @@ struct Api::Context {
 /// The idempotency key of the header, quotes taken off; or an error.
 [[nodiscard]] std::variant<Error, std::string> header_key(const http::RequestHead& head);
 
+/// The key of the body (`member`), or of the header, which must be the same if both are there.
+[[nodiscard]] std::variant<Error, std::string>
+one_key(const http::RequestHead& head, const std::string& in_body, const char* member);
+
+/// Answers 503 and returns false if there is no store for notifications.
+[[nodiscard]] bool require_store(const Api::Context& context, http::Exchange& exchange);
+
 /// A number of the query within [0, max]; `otherwise` if it is absent; nothing if it is none.
 [[nodiscard]] std::optional<std::uint64_t>
 query_number(std::string_view query, std::string_view name, std::uint64_t otherwise);
+
+/// `limit` of a page: 100 if it is absent, at most 1,000; nothing if it is no integer ≥ 1.
+[[nodiscard]] std::optional<std::size_t> query_limit(std::string_view query);
+/// true, 1, false, 0; false if it is absent; nothing if it is something else.
+[[nodiscard]] std::optional<bool> query_flag(std::string_view query, std::string_view name);
 
 void add_publish_routes(Api::Context& context, http::Router& router);
 void add_batch_route(Api::Context& context, http::Router& router);
 void add_room_routes(Api::Context& context, http::Router& router);
 void add_user_routes(Api::Context& context, http::Router& router);
+void add_notification_routes(Api::Context& context, http::Router& router);
+void add_inbox_routes(Api::Context& context, http::Router& router);
 void add_operation_routes(Api::Context& context, http::Router& router, bool open);
 void add_client_routes(http::Router& router);
 void add_page_routes(http::Router& router);

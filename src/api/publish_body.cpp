@@ -1,5 +1,7 @@
 #include "publish_body.hpp"
 
+#include "body_members.hpp"
+
 #include <fanfare/base/json_check.hpp>
 #include <fanfare/room/message.hpp>
 
@@ -15,69 +17,16 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 
-Error wrong(std::string field, std::string_view what) {
-    std::string message = "`" + field + "` ";
-    message += what;
-    return {Code::bad_request, std::move(message), std::move(field)};
-}
-
-Error at_byte(const JsonFault& fault) {
-    return {Code::bad_request, "byte " + std::to_string(fault.at) + ": " + fault.what, {}};
-}
-
 // check_json has passed the text: what simdjson refuses now is memory, or a bug of ours.
 Error unreadable() {
     return {Code::internal, "the body could not be read", {}};
 }
 
-enum class Member : std::uint8_t { room, rooms, data, event, id, ephemeral, none };
-constexpr std::size_t members_known = static_cast<std::size_t>(Member::none);
-constexpr std::array<std::string_view, members_known> names{"room",  "rooms", "data",
-                                                            "event", "id",    "ephemeral"};
+enum class Member : std::uint8_t { room, rooms, data, event, id, ephemeral };
+constexpr std::array<std::string_view, 6> names{"room",  "rooms", "data",
+                                                "event", "id",    "ephemeral"};
 
-Member member_of(std::string_view name) noexcept {
-    const auto at = std::find(names.begin(), names.end(), name);
-    return static_cast<Member>(at - names.begin());
-}
-
-/// Takes down the known members while the text is being checked: read they are once it has passed.
-class Found final : public JsonMembers {
-  public:
-    struct Item {
-        Member member;
-        std::string_view value;
-    };
-    void on_member(std::string_view name, std::string_view value) noexcept override {
-        if (repeated) return;
-        const Member member =
-            name.find('\\') == std::string_view::npos ? member_of(name) : escaped_member(name);
-        if (member == Member::none) return;
-        const unsigned bit = 1U << static_cast<unsigned>(member);
-        repeated = (seen & bit) != 0;
-        seen |= bit;
-        items[count++] = {member, value};
-    }
-    [[nodiscard]] bool has(Member member) const noexcept {
-        return (seen & (1U << static_cast<unsigned>(member))) != 0;
-    }
-
-    // In order; if `repeated`, the last one is there for the second time.
-    std::array<Item, members_known + 1> items;
-    std::size_t count = 0;
-    bool repeated = false;
-
-  private:
-    /// Whoever escapes a name means it all the same.
-    static Member escaped_member(std::string_view name) noexcept {
-        constexpr std::size_t longest = 6 * names.back().size(); // each character as \uXXXX
-        if (name.size() > longest) return Member::none;
-        // The escapes were checked already: strings are, as they are passed.
-        std::string plain;
-        append_unescaped(plain, name);
-        return member_of(plain);
-    }
-    unsigned seen = 0;
-};
+using Members = BodyMembers<Member, names>;
 
 /// Reads the members that were found.
 class Reader {
@@ -101,24 +50,20 @@ class Reader {
             return read_text(value, "id", room::id_fault, body_.id);
         case Member::ephemeral:
             if (value != "true" && value != "false")
-                return wrong("ephemeral", "must be true or false");
+                return wrong_member("ephemeral", "must be true or false");
             body_.ephemeral = value == "true";
             return {};
-        case Member::none:
-            break;
         }
         return {};
     }
 
   private:
-    using Fault = const char* (*)(std::string_view) noexcept;
-
-    Error read_text(std::string_view value, const char* name, Fault fault_of,
+    Error read_text(std::string_view value, const char* name, TextFault fault_of,
                     std::string_view& to) {
-        if (value.front() != '"') return wrong(name, "must be a string");
+        if (value.front() != '"') return wrong_member(name, "must be a string");
         to = value.substr(1, value.size() - 2);
         if (to.find('\\') != std::string_view::npos) to = unescape(to);
-        if (const char* const fault = fault_of(to)) return wrong(name, fault);
+        if (const char* const fault = fault_of(to)) return wrong_member(name, fault);
         return {};
     }
 
@@ -131,31 +76,18 @@ class Reader {
     }
 
     Error read_rooms(std::string_view value) {
-        if (value.front() != '[') return wrong("rooms", "must be an array of strings");
-        // The text has passed: what follows an element is a comma or the end of the array.
-        constexpr std::string_view space = " \t\r\n";
-        std::size_t at = value.find_first_not_of(space, 1);
-        while (value[at] != ']') {
-            if (body_.rooms.size() == rooms_max_)
-                return {Code::too_large,
-                        "`rooms` has more than " + std::to_string(rooms_max_) + " rooms", "rooms"};
-            const std::size_t bytes = string_bytes(value.substr(at));
-            if (Error error = read_text(value.substr(at, bytes), "rooms", room::room_name_fault,
-                                        body_.rooms.emplace_back()))
-                return error;
-            at = value.find_first_not_of(space, at + bytes);
-            if (value[at] == ',') at = value.find_first_not_of(space, at + 1);
-        }
-        if (body_.rooms.empty()) return wrong("rooms", "must not be empty");
+        if (value.front() != '[') return wrong_member("rooms", "must be an array of strings");
+        if (Error error = each_element(value, [&](std::string_view element) -> Error {
+                if (body_.rooms.size() == rooms_max_)
+                    return {Code::too_large,
+                            "`rooms` has more than " + std::to_string(rooms_max_) + " rooms",
+                            "rooms"};
+                return read_text(element, "rooms", room::room_name_fault,
+                                 body_.rooms.emplace_back());
+            }))
+            return error;
+        if (body_.rooms.empty()) return wrong_member("rooms", "must not be empty");
         return {};
-    }
-
-    /// Of the string that `text` begins with, quotes included; of something else, 1.
-    static std::size_t string_bytes(std::string_view text) noexcept {
-        if (text.front() != '"') return 1;
-        std::size_t at = 1;
-        while (text[at] != '"') at += text[at] == '\\' ? 2U : 1U;
-        return at + 1;
     }
 
     std::string_view text_;
@@ -175,31 +107,26 @@ PublishParser::PublishParser() : scratch_(std::make_unique<Scratch>()) {}
 PublishParser::~PublishParser() = default;
 
 Error PublishParser::parse(std::string_view text, std::size_t rooms_max, PublishBody& body) {
-    Found found;
-    if (const JsonFault fault = check_json(text, found)) return at_byte(fault);
-    if (text[text.find_first_not_of(" \t\r\n")] != '{')
-        return {Code::bad_request, "the body must be a JSON object", {}};
+    Members members;
+    if (Error error = members.take(text)) return error;
     body.rooms.clear();
     body.many = body.ephemeral = false;
     body.data = body.event = body.id = {};
     scratch_->unescaped.clear();
     Reader reader{text, rooms_max, scratch_->unescaped, body};
-    for (std::size_t i = 0; i < found.count; ++i) {
-        const auto& [member, value] = found.items[i];
-        if (found.repeated && i + 1 == found.count)
-            return wrong(std::string{names[static_cast<std::size_t>(member)]}, "is there twice");
-        if (Error error = reader.read(member, value)) return error;
-    }
-    if (found.has(Member::room) && found.has(Member::rooms))
-        return wrong("rooms", "and `room` exclude each other");
-    if (body.rooms.empty()) return wrong("room", "is missing");
-    if (!found.has(Member::data)) return wrong("data", "is missing");
+    if (Error error = members.each(
+            [&](Member member, std::string_view value) { return reader.read(member, value); }))
+        return error;
+    if (members.has(Member::room) && members.has(Member::rooms))
+        return wrong_member("rooms", "and `room` exclude each other");
+    if (body.rooms.empty()) return wrong_member("room", "is missing");
+    if (!members.has(Member::data)) return wrong_member("data", "is missing");
     return {};
 }
 
 std::variant<Error, std::vector<std::string_view>>
 PublishParser::split(std::string_view padded_text, std::size_t items_max) {
-    if (const JsonFault fault = check_json(padded_text)) return at_byte(fault);
+    if (const JsonFault fault = check_json(padded_text)) return wrong_json(fault);
     ondemand::document document;
     ondemand::array array;
     if (scratch_->splitter

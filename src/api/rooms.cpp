@@ -1,30 +1,16 @@
 // GET /api/v1/rooms …: what rooms there are, what is in them, who is in them.
 
+#include "answer.hpp"
 #include "context.hpp"
 
 #include <fanfare/base/bytes.hpp>
 #include <fanfare/base/json_writer.hpp>
-#include <fanfare/net/reactor.hpp>
 #include <fanfare/session/json_answers.hpp>
 
 #include <algorithm>
 
 namespace fanfare::api {
 namespace {
-
-/// Answers an exchange that may be gone by now.
-template <class Write>
-void answer(net::Reactor& reactor, net::Handle handle, Write&& write) {
-    http::Exchange* const exchange = http::find_exchange(reactor, handle);
-    if (exchange == nullptr) return;
-    http::Response response;
-    write(response);
-    exchange->respond(response);
-}
-
-void refuse(http::Exchange& exchange, const char* field, const std::string& what) {
-    exchange.respond(http::problem(Error{Code::bad_request, what, field}));
-}
 
 /// The room of the path, if it is one that a rule allows; else answers and returns null.
 const std::string* require_room(Api::Context& context, http::Exchange& exchange) {
@@ -42,20 +28,16 @@ const std::string* require_room(Api::Context& context, http::Exchange& exchange)
 }
 
 void list_rooms(Api::Context& context, http::Exchange& exchange) {
-    constexpr std::uint64_t limit_default = 100;
-    constexpr std::uint64_t limit_max = 1'000;
     const std::string_view query = exchange.head().query;
-    const auto limit = query_number(query, "limit", limit_default);
-    if (!limit || *limit == 0) return refuse(exchange, "limit", "`limit` must be an integer ≥ 1");
+    const auto limit = query_limit(query);
+    if (!limit) return refuse(exchange, "limit", "`limit` must be an integer ≥ 1");
     const auto cursor = from_base64url(http::query_value(query, "cursor").value_or(""));
     if (!cursor) return refuse(exchange, "cursor", "`cursor` is not one that this call returned");
-    const auto page = static_cast<std::size_t>(std::min(*limit, limit_max));
-    net::Reactor& reactor = exchange.reactor();
     // One more than asked for tells whether there is another page.
     context.sessions.rooms().list(
-        http::query_value(query, "prefix").value_or(""), *cursor, page + 1,
-        [&reactor, handle = exchange.handle(), page](std::vector<room::RoomInfo> rooms) {
-            answer(reactor, handle, [&](http::Response& response) {
+        http::query_value(query, "prefix").value_or(""), *cursor, *limit + 1,
+        [to = AnswerTo{exchange}, page = *limit](std::vector<room::RoomInfo> rooms) {
+            to.with([&](http::Response& response) {
                 const bool more = rooms.size() > page;
                 if (more) rooms.resize(page);
                 JsonWriter json{response.body};
@@ -78,23 +60,21 @@ void list_rooms(Api::Context& context, http::Exchange& exchange) {
 void room_info(Api::Context& context, http::Exchange& exchange) {
     const std::string* const room = require_room(context, exchange);
     if (room == nullptr) return;
-    net::Reactor& reactor = exchange.reactor();
-    context.sessions.rooms().info(
-        *room, [&reactor, handle = exchange.handle()](const room::RoomInfo& info) {
-            answer(reactor, handle, [&](http::Response& response) {
-                if (info.code != Code::ok) {
-                    response = http::problem(info.code, info.detail);
-                    return;
-                }
-                JsonWriter{response.body}
-                    .begin_object()
-                    .field("room", info.room)
-                    .field("subscribers", info.subscribers)
-                    .field("epoch", info.position.epoch.text())
-                    .field("offset", info.position.offset)
-                    .end_object();
-            });
+    context.sessions.rooms().info(*room, [to = AnswerTo{exchange}](const room::RoomInfo& info) {
+        to.with([&](http::Response& response) {
+            if (info.code != Code::ok) {
+                response = http::problem(info.code, info.detail);
+                return;
+            }
+            JsonWriter{response.body}
+                .begin_object()
+                .field("room", info.room)
+                .field("subscribers", info.subscribers)
+                .field("epoch", info.position.epoch.text())
+                .field("offset", info.position.offset)
+                .end_object();
         });
+    });
 }
 
 void room_history(Api::Context& context, http::Exchange& exchange) {
@@ -118,15 +98,12 @@ void room_history(Api::Context& context, http::Exchange& exchange) {
             query.any_epoch = true;
         query.since = Position{epoch, *since};
     }
-    const std::string reverse = http::query_value(text, "reverse").value_or("false");
-    if (reverse != "true" && reverse != "false" && reverse != "1" && reverse != "0")
-        return refuse(exchange, "reverse", "`reverse` must be true or false");
-    query.reverse = reverse == "true" || reverse == "1";
-    net::Reactor& reactor = exchange.reactor();
+    const auto reverse = query_flag(text, "reverse");
+    if (!reverse) return refuse(exchange, "reverse", "`reverse` must be true or false");
+    query.reverse = *reverse;
     context.sessions.rooms().history(
-        *room, query,
-        [&reactor, handle = exchange.handle(), name = *room](const room::HistoryResult& result) {
-            answer(reactor, handle, [&](http::Response& response) {
+        *room, query, [to = AnswerTo{exchange}, name = *room](const room::HistoryResult& result) {
+            to.with([&](http::Response& response) {
                 if (result.code != Code::ok) {
                     response = http::problem(result.code, result.detail);
                     return;
@@ -146,10 +123,9 @@ void room_presence(Api::Context& context, http::Exchange& exchange) {
     if (room == nullptr) return;
     if (!context.sessions.rooms().rule(*room)->presence)
         return refuse(exchange, "room", "the room's rule has no presence");
-    net::Reactor& reactor = exchange.reactor();
-    context.sessions.rooms().presence(*room, [&reactor, handle = exchange.handle(),
+    context.sessions.rooms().presence(*room, [to = AnswerTo{exchange},
                                               name = *room](const room::PresenceResult& result) {
-        answer(reactor, handle, [&](http::Response& response) {
+        to.with([&](http::Response& response) {
             JsonWriter json{response.body};
             json.begin_object();
             session::write_presence(json, session::PresenceOk{name, result.members, result.total});

@@ -6,11 +6,16 @@
 #include <fanfare/http/router.hpp>
 #include <fanfare/session/sessions.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+namespace fanfare::delivery {
+class Inboxes;
+}
 
 namespace fanfare::api {
 
@@ -19,6 +24,7 @@ struct Options {
     std::size_t batch_max = 1'000;                         // items of a batch, rooms of a publish
     std::size_t item_bytes_max = std::size_t{64} * 1024;   // of one line of an NDJSON stream
     bool demo_page = false;                                // at `/`
+    std::chrono::milliseconds idempotency_window{std::chrono::minutes{10}}; // of notifications
 };
 
 /// What the process knows about itself, asked when somebody asks. Callable on any reactor.
@@ -33,10 +39,11 @@ struct Status {
 /// One per reactor.
 class Api {
   public:
-    /// `keys` may be replaced by a reload: it is asked for each request.
+    /// `keys` may be replaced by a reload: it is asked for each request. `inboxes`: this reactor's,
+    /// outlive it; null: there is no store, and calls that need one are answered 503.
     Api(session::Sessions& sessions, room::IdempotencyLog& idempotency,
         const std::shared_ptr<const auth::ApiKeys>& keys, Metrics& metrics, Status status,
-        const Options& options);
+        const Options& options, delivery::Inboxes* inboxes = nullptr);
     ~Api();
     Api(const Api&) = delete;
     Api& operator=(const Api&) = delete;

@@ -1,11 +1,13 @@
 #pragma once
 // The API behind a real HTTP server on a reactor that the test turns; clients are memory pipes.
 
+#include "support/memory_inbox_log.hpp"
 #include "support/memory_transport.hpp"
 #include "support/session_world.hpp"
 
 #include <fanfare/api/api.hpp>
 #include <fanfare/base/bytes.hpp>
+#include <fanfare/delivery/inboxes.hpp>
 #include <fanfare/http/server.hpp>
 
 #include <memory>
@@ -26,15 +28,19 @@ inline std::shared_ptr<const auth::ApiKeys> two_keys() {
 }
 
 struct Node {
-    explicit Node(const Options& options = {})
-        : api(*world.sessions[0], world.keys, two_keys(), world.metrics,
-              {[] { return ""; }, "gw-1"}, options),
+    explicit Node(const Options& options = {}, bool store = true)
+        : inboxes(*world.sessions[0], log, log.options),
+          api(*world.sessions[0], world.keys, two_keys(), world.metrics,
+              {[] { return ""; }, "gw-1"}, options, store ? &inboxes : nullptr),
           router(world.metrics), server(world.reactors[0], router, admission, {}) {
+        inboxes.connect({&inboxes});
         api.add_routes(router);
     }
     ~Node() { world.reactors[0].destroy_owned(); }
 
     World world;
+    fanfare::test::MemoryInboxLog log;
+    delivery::Inboxes inboxes;
     Api api;
     http::Router router;
     net::Admission admission{100};
@@ -44,6 +50,7 @@ struct Node {
 struct Answer {
     int status = 0;
     std::string body;
+    std::string head;
 };
 
 /// One connection of a backend.
@@ -72,6 +79,7 @@ struct Backend {
         const std::size_t end = bytes.find("\r\n\r\n");
         if (end == std::string::npos) return answer;
         answer.status = std::stoi(bytes.substr(9, 3));
+        answer.head = bytes.substr(0, end + 2);
         std::string_view body = std::string_view{bytes}.substr(end + 4);
         if (bytes.substr(0, end).find("Transfer-Encoding: chunked") == std::string::npos) {
             answer.body = body;
@@ -93,6 +101,16 @@ struct Backend {
         send(head(target, all) + std::string{body});
         return take();
     }
+    /// Any method and key; without a body if it is empty.
+    Answer call(std::string_view method, std::string_view target, std::string_view body = {},
+                std::string_view headers = "X-API-Key: key-all\r\n") {
+        std::string text{method};
+        text.append(" ").append(target).append(" HTTP/1.1\r\nHost: h\r\n").append(headers);
+        if (!body.empty()) text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
+        send(text.append("\r\n").append(body));
+        return take();
+    }
+    Answer get(std::string_view target) { return call("GET", target); }
     Answer batch(std::string_view body) {
         return post("/api/v1/publish/batch", body, "Content-Type: application/json\r\n");
     }

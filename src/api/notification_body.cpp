@@ -1,0 +1,236 @@
+#include "notification_body.hpp"
+
+#include "body_members.hpp"
+
+#include <fanfare/base/bytes.hpp>
+#include <fanfare/base/json_writer.hpp>
+#include <fanfare/room/message.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+#include <unordered_set>
+
+namespace fanfare::api {
+namespace {
+
+enum class Member : std::uint8_t {
+    user_id,
+    user_ids,
+    title,
+    body,
+    data,
+    channels,
+    priority,
+    ttl,
+    collapse_key,
+    category,
+    idempotency_key
+};
+constexpr std::array<std::string_view, 11> names{
+    "user_id",  "user_ids", "title",        "body",     "data",           "channels",
+    "priority", "ttl",      "collapse_key", "category", "idempotency_key"};
+using Members = BodyMembers<Member, names>;
+
+enum class ReadMember : std::uint8_t { offset, all };
+constexpr std::array<std::string_view, 2> read_names{"offset", "all"};
+using ReadMembers = BodyMembers<ReadMember, read_names>;
+
+bool is_string(std::string_view value) noexcept {
+    return value.front() == '"';
+}
+
+/// A number without fraction and exponent.
+bool is_integer(std::string_view value) noexcept {
+    return (value.front() == '-' || (value.front() >= '0' && value.front() <= '9')) &&
+           value.find_first_of(".eE") == std::string_view::npos;
+}
+
+/// An integer ≥ 0; above `max`, and above what fits: `max`. Nothing if it is something else.
+std::optional<std::uint64_t> whole_number(std::string_view value, std::uint64_t max) noexcept {
+    if (!is_integer(value) || value.front() == '-') return std::nullopt;
+    std::uint64_t number = 0;
+    const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), number);
+    return fault == std::errc{} ? std::min(number, max) : max;
+}
+
+std::string unescaped(std::string_view value) {
+    std::string text;
+    append_unescaped(text, value.substr(1, value.size() - 2));
+    return text;
+}
+
+const char* word_fault(std::string_view word) noexcept {
+    return word.size() > 64 ? "must have at most 64 bytes" : room::id_fault(word);
+}
+
+Error read_text(std::string_view value, const char* name, TextFault fault_of, std::string& to) {
+    if (!is_string(value)) return wrong_member(name, "must be a string");
+    to = unescaped(value);
+    if (const char* const fault = fault_of(to)) return wrong_member(name, fault);
+    return {};
+}
+
+/// A string or an integer, kept as text.
+Error read_user(std::string_view value, const char* name, std::string& to) {
+    if (is_string(value)) return read_text(value, name, room::id_fault, to);
+    if (!is_integer(value)) return wrong_member(name, "must be a string or an integer");
+    to = value == "-0" ? "0" : value;
+    if (const char* const fault = room::id_fault(to)) return wrong_member(name, fault);
+    return {};
+}
+
+Error read_users(std::string_view value, std::size_t users_max, std::vector<std::string>& to) {
+    if (value.front() != '[')
+        return wrong_member("user_ids", "must be an array of strings or integers");
+    if (Error error = each_element(value, [&](std::string_view element) -> Error {
+            if (to.size() == users_max)
+                return {Code::too_large,
+                        "`user_ids` has more than " + std::to_string(users_max) + " users",
+                        "user_ids"};
+            return read_user(element, "user_ids", to.emplace_back());
+        }))
+        return error;
+    if (to.empty()) return wrong_member("user_ids", "must not be empty");
+    const std::unordered_set<std::string_view> different(to.begin(), to.end());
+    if (different.size() != to.size())
+        return wrong_member("user_ids", "must not name a user twice");
+    return {};
+}
+
+Error read_channels(std::string_view value, delivery::Channels& to) {
+    constexpr const char* what = "must be an array of realtime, push, email, sms";
+    if (value.front() != '[') return wrong_member("channels", what);
+    to = 0;
+    if (Error error = each_element(value, [&](std::string_view element) -> Error {
+            if (!is_string(element)) return wrong_member("channels", what);
+            const auto channel = delivery::parse_channel(unescaped(element));
+            if (!channel) return wrong_member("channels", what);
+            if ((to & *channel) != 0)
+                return wrong_member("channels", "must not name a channel twice");
+            to = static_cast<delivery::Channels>(to | *channel);
+            return {};
+        }))
+        return error;
+    if (to == 0) return wrong_member("channels", "must not be empty");
+    return {};
+}
+
+Error read_string(std::string_view value, const char* name, std::string_view& to) {
+    if (!is_string(value)) return wrong_member(name, "must be a string");
+    to = value;
+    return {};
+}
+
+Error read_priority(std::string_view value, delivery::Priority& to) {
+    const auto priority =
+        is_string(value) ? delivery::parse_priority(unescaped(value)) : std::nullopt;
+    if (!priority) return wrong_member("priority", "must be critical, high, normal or low");
+    to = *priority;
+    return {};
+}
+
+Error read_ttl(std::string_view value, std::optional<std::chrono::seconds>& to) {
+    constexpr auto max = static_cast<std::uint64_t>(NotificationBody::ttl_max.count());
+    const auto seconds = whole_number(value, max);
+    if (!seconds) return wrong_member("ttl", "must be an integer ≥ 0, in seconds");
+    to = std::chrono::seconds{*seconds};
+    return {};
+}
+
+Error read(Member member, std::string_view value, std::size_t users_max, NotificationBody& to) {
+    switch (member) {
+    case Member::user_id:
+        return read_user(value, "user_id", to.users.emplace_back());
+    case Member::user_ids:
+        to.many = true;
+        return read_users(value, users_max, to.users);
+    case Member::title:
+        return read_string(value, "title", to.title);
+    case Member::body:
+        return read_string(value, "body", to.body);
+    case Member::data:
+        to.data = value;
+        return {};
+    case Member::channels:
+        return read_channels(value, to.channels);
+    case Member::priority:
+        return read_priority(value, to.priority);
+    case Member::ttl:
+        return read_ttl(value, to.ttl);
+    case Member::collapse_key:
+        return read_text(value, "collapse_key", word_fault, to.collapse_key);
+    case Member::category:
+        return read_text(value, "category", word_fault, to.category);
+    case Member::idempotency_key:
+        return read_text(value, "idempotency_key", room::id_fault, to.key);
+    }
+    return {};
+}
+
+} // namespace
+
+Error parse_notification(std::string_view text, std::size_t users_max, NotificationBody& body) {
+    Members members;
+    if (Error error = members.take(text)) return error;
+    body = {};
+    // Known before the users are read: those of both would be taken for one list.
+    if (members.has(Member::user_id) && members.has(Member::user_ids))
+        return wrong_member("user_ids", "and `user_id` exclude each other");
+    if (Error error = members.each([&](Member member, std::string_view value) {
+            return read(member, value, users_max, body);
+        }))
+        return error;
+    if (body.users.empty()) return wrong_member("user_id", "is missing");
+    if (body.title.empty() && body.body.empty() && body.data.empty())
+        return {Code::bad_request, "one of `title`, `body` and `data` must be there", "title"};
+    return {};
+}
+
+std::string client_data(const NotificationBody& body, WallMillis created) {
+    std::string text;
+    text.reserve(body.title.size() + body.body.size() + body.data.size() + 160);
+    JsonWriter json{text};
+    json.begin_object();
+    if (!body.title.empty()) json.key("title").raw(body.title);
+    if (!body.body.empty()) json.key("body").raw(body.body);
+    if (!body.data.empty()) json.key("data").raw(body.data);
+    if (!body.category.empty()) json.field("category", body.category);
+    json.field("priority", delivery::priority_name(body.priority));
+    json.field("created", rfc3339(created)).end_object();
+    return text;
+}
+
+std::uint64_t fingerprint(const NotificationBody& body) {
+    // Only `data` can have line feeds in it, so it comes last and nothing reads two ways.
+    std::string asked = body.many ? "many\n" : "one\n";
+    for (const std::string& user : body.users) asked.append(user).append("\n");
+    asked.append("\n").append(body.title).append("\n").append(body.body).append("\n");
+    asked.append(body.category).append("\n").append(body.collapse_key).append("\n");
+    asked.append(delivery::priority_name(body.priority)).append("\n");
+    asked.append(std::to_string(body.channels)).append("\n");
+    asked.append(body.ttl ? std::to_string(body.ttl->count()) : std::string{}).append("\n");
+    return lasting_fingerprint(asked.append(body.data));
+}
+
+std::variant<Error, std::uint64_t> parse_read(std::string_view text) {
+    ReadMembers members;
+    if (Error error = members.take(text)) return error;
+    if (members.has(ReadMember::offset) && members.has(ReadMember::all))
+        return wrong_member("all", "and `offset` exclude each other");
+    std::optional<std::uint64_t> upto;
+    if (Error error = members.each([&](ReadMember member, std::string_view value) -> Error {
+            if (member == ReadMember::all) {
+                if (value != "true") return wrong_member("all", "must be true");
+                upto = inbox_offset_max;
+                return {};
+            }
+            upto = whole_number(value, inbox_offset_max);
+            return upto ? Error{} : wrong_member("offset", "must be an integer ≥ 0");
+        }))
+        return error;
+    if (!upto) return wrong_member("offset", "is missing");
+    return *upto;
+}
+
+} // namespace fanfare::api
