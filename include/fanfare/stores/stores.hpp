@@ -1,6 +1,7 @@
 #pragma once
 // The shelf of durable state: what `app` builds without seeing how it is made.
 
+#include <fanfare/delivery/inbox_log.hpp>
 #include <fanfare/room/durable_log.hpp>
 #include <fanfare/room/idempotency.hpp>
 #include <fanfare/room/options.hpp>
@@ -33,6 +34,7 @@ class Store {
   public:
     virtual ~Store() = default;
     [[nodiscard]] virtual room::DurableLog& log() noexcept = 0;
+    [[nodiscard]] virtual delivery::InboxLog& inbox() noexcept = 0;
     [[nodiscard]] virtual room::IdempotencyLog& idempotency() noexcept = 0;
     /// Null: what was written last was kept. Else why writing fails, static text for operators. Any
     /// thread.

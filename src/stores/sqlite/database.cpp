@@ -119,6 +119,18 @@ std::string_view Statement::text(int column) const noexcept {
     return {reinterpret_cast<const char*>(text), static_cast<std::size_t>(size)};
 }
 
+std::string_view Statement::blob(int column) const noexcept {
+    const auto* const bytes =
+        static_cast<const char*>(::sqlite3_column_blob(statement_.get(), column));
+    const int size = ::sqlite3_column_bytes(statement_.get(), column);
+    if (bytes == nullptr) return {};
+    return {bytes, static_cast<std::size_t>(size)};
+}
+
+bool Statement::is_null(int column) const noexcept {
+    return ::sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
+
 void Statement::bind_one(int index, std::int64_t value) {
     const int code = ::sqlite3_bind_int64(statement_.get(), index, value);
     if (code != SQLITE_OK) database_.fail(code);
@@ -135,6 +147,18 @@ void Statement::bind_one(int index, std::string_view value) {
 
 void Statement::bind_one(int index, Optional value) {
     if (!value.value.empty()) return bind_one(index, value.value);
+    const int code = ::sqlite3_bind_null(statement_.get(), index);
+    if (code != SQLITE_OK) database_.fail(code);
+}
+
+void Statement::bind_one(int index, Blob value) {
+    const int code = ::sqlite3_bind_blob64(statement_.get(), index, value.value.data(),
+                                           value.value.size(), nullptr);
+    if (code != SQLITE_OK) database_.fail(code);
+}
+
+void Statement::bind_one(int index, std::optional<std::int64_t> value) {
+    if (value) return bind_one(index, *value);
     const int code = ::sqlite3_bind_null(statement_.get(), index);
     if (code != SQLITE_OK) database_.fail(code);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -75,6 +76,8 @@ class Statement {
     [[nodiscard]] std::int64_t integer(int column) const noexcept;
     /// Valid until the next step. NULL is empty.
     [[nodiscard]] std::string_view text(int column) const noexcept;
+    [[nodiscard]] std::string_view blob(int column) const noexcept;
+    [[nodiscard]] bool is_null(int column) const noexcept;
     void reset() noexcept;
 
   private:
@@ -90,6 +93,11 @@ class Statement {
         std::string_view value;
     };
     void bind_one(int index, Optional value);
+    struct Blob {
+        std::string_view value;
+    };
+    void bind_one(int index, Blob value);
+    void bind_one(int index, std::optional<std::int64_t> value);
     struct Finalize {
         void operator()(sqlite3_stmt* statement) const noexcept;
     };
@@ -99,6 +107,8 @@ class Statement {
 
   public:
     [[nodiscard]] static Optional or_null(std::string_view text) noexcept { return {text}; }
+    /// Bytes that are no text.
+    [[nodiscard]] static Blob as_blob(std::string_view bytes) noexcept { return {bytes}; }
 };
 
 } // namespace fanfare::stores

@@ -7,9 +7,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <limits>
 #include <sched.h>
 #include <sqlite3.h>
 #include <stdexcept>
@@ -32,6 +34,13 @@ constexpr std::chrono::milliseconds tell_interval{60'000};
 /// Rows that may be deleted in a transaction of their own, and beside others'.
 constexpr std::size_t chore_rows_alone = 2'000;
 constexpr std::size_t chore_rows_beside = 200;
+
+/// How much of the queue each lane may fill.
+struct Share {
+    std::size_t part;
+    std::size_t whole;
+};
+constexpr std::array<Share, lane_count> queue_shares{{{1, 1}, {9, 10}, {3, 4}, {1, 2}}};
 
 const char* synchronous_name(SqliteOptions::Synchronous synchronous) noexcept {
     switch (synchronous) {
@@ -145,8 +154,8 @@ Writer::~Writer() {
     stop();
 }
 
-void Writer::start(Chores& chores) {
-    chores_ = &chores;
+void Writer::start(std::vector<Chores*> chores) {
+    chores_ = std::move(chores);
     ::sqlite3_wal_hook(
         database_.raw(),
         [](void* self, sqlite3*, const char*, int pages) {
@@ -165,20 +174,22 @@ void Writer::stop() {
     copier_.reset();
 }
 
-bool Writer::has_room(std::size_t bytes, std::size_t share) const noexcept {
-    return queued_.load(std::memory_order_relaxed) < options_.queue_max / share &&
-           queued_bytes_.load(std::memory_order_relaxed) + bytes <=
-               options_.queue_bytes_max / share;
+bool Writer::has_room(const WriteTask& task, Lane lane) const noexcept {
+    const auto [part, whole] = queue_shares[static_cast<std::size_t>(lane)];
+    return queued_.load(std::memory_order_relaxed) <
+               std::max<std::size_t>(options_.queue_max * part / whole, 1) &&
+           queued_bytes_.load(std::memory_order_relaxed) + task.bytes() <=
+               options_.queue_bytes_max * part / whole;
 }
 
 bool Writer::post(std::unique_ptr<WriteTask> task) {
-    if (!has_room(task->bytes(), 1)) return false;
+    if (!has_room(*task, task->lane())) return false;
     enqueue(std::move(task));
     return true;
 }
 
 bool Writer::post_if_quiet(std::unique_ptr<WriteTask> task) {
-    if (fault() != nullptr || !has_room(task->bytes(), 2)) return false;
+    if (fault() != nullptr || !has_room(*task, Lane::low)) return false;
     enqueue(std::move(task));
     return true;
 }
@@ -188,15 +199,22 @@ void Writer::post_always(std::unique_ptr<WriteTask> task) {
 }
 
 void Writer::enqueue(std::unique_ptr<WriteTask> task) {
-    queued_.fetch_add(1, std::memory_order_relaxed);
+    queued_.fetch_add(task->operations(), std::memory_order_relaxed);
     queued_bytes_.fetch_add(task->bytes(), std::memory_order_relaxed);
     thread_->post(std::move(task));
 }
 
 // --- the thread ---
 
+MonoMillis Writer::chores_due() const noexcept {
+    MonoMillis due = std::numeric_limits<MonoMillis>::max();
+    for (const Chores* chores : chores_) due = std::min(due, chores->due());
+    return due;
+}
+
 std::chrono::milliseconds Writer::patience() const {
-    MonoMillis due = chores_->due();
+    if (!lanes_.empty()) return std::chrono::milliseconds{0};
+    MonoMillis due = chores_due();
     if (fault() != nullptr) due = std::min(due, probe_due_);
     return std::chrono::milliseconds{
         std::clamp<MonoMillis>(due - system_clock().mono(), 0, 60'000)};
@@ -208,29 +226,26 @@ void Writer::live(net::BlockingThread& thread) {
     const sched_param none{};
     ::sched_setscheduler(0, SCHED_BATCH, &none);
     net::BlockingTasks tasks;
-    while (thread.take(tasks, patience())) {
-        if (!tasks.empty()) gather(thread, tasks);
-        for (std::size_t begin = 0; begin < tasks.size();) {
-            std::size_t end = begin;
-            std::size_t bytes = 0;
-            do {
-                bytes += static_cast<WriteTask&>(*tasks[end++]).bytes();
-            } while (end < tasks.size() && end - begin < options_.batch_max &&
-                     bytes < options_.batch_bytes_max);
-            const std::span batch{tasks.data() + begin, end - begin};
-            commit(batch, chores_->due() <= system_clock().mono() ? chore_rows_beside : 0);
-            queued_.fetch_sub(batch.size(), std::memory_order_relaxed);
-            queued_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-            thread.complete(
-                {std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end())});
-            begin = end;
+    // At the end `take` says that nothing more comes; what is in the lanes is still committed.
+    while (thread.take(tasks, patience()) || !tasks.empty() || !lanes_.empty()) {
+        lanes_.put(tasks);
+        const bool idle = lanes_.empty();
+        if (!idle) {
+            gather(thread);
+            WriteLanes::Batch batch =
+                lanes_.compose(options_.batch_max, options_.batch_bytes_max);
+            commit(batch, chore_rows_beside);
+            queued_.fetch_sub(batch.operations, std::memory_order_relaxed);
+            queued_bytes_.fetch_sub(batch.bytes, std::memory_order_relaxed);
+            thread.complete(std::move(batch.tasks));
             finish_copying();
         }
         const MonoMillis now = system_clock().mono();
         if (fault() != nullptr) {
             if (now >= probe_due_) probe();
-        } else if (tasks.empty() && chores_->due() <= now) {
-            commit({}, chore_rows_alone);
+        } else if (idle && chores_due() <= now) {
+            WriteLanes::Batch none_of_them;
+            commit(none_of_them, chore_rows_alone);
             finish_copying();
         }
     }
@@ -239,47 +254,61 @@ void Writer::live(net::BlockingThread& thread) {
 /// A commit costs 0.3 ms of CPU whatever is in it, most of it the kernel's: commits that follow
 /// each other at once would take a core from the reactors. So they keep a distance, and what comes
 /// meanwhile shares one. After a pause nobody waits.
-void Writer::gather(net::BlockingThread& thread, net::BlockingTasks& tasks) {
+void Writer::gather(net::BlockingThread& thread) {
     const MonoMicros next = commit_began_ + commit_interval.count();
     const MonoMicros now = system_clock().mono_micros();
-    if (now >= next || tasks.size() >= crowd) return;
+    if (now >= next || lanes_.size() >= crowd) return;
     std::this_thread::sleep_for(std::chrono::microseconds{next - now});
     net::BlockingTasks more;
     static_cast<void>(thread.take(more, std::chrono::milliseconds{0}));
-    tasks.insert(tasks.end(), std::make_move_iterator(more.begin()),
-                 std::make_move_iterator(more.end()));
+    lanes_.put(more);
 }
 
-void Writer::commit(std::span<std::unique_ptr<net::BlockingTask>> tasks, std::size_t chore_rows) {
-    const auto task_at = [&](std::size_t i) -> WriteTask& {
-        return static_cast<WriteTask&>(*tasks[i]);
-    };
+void Writer::commit(WriteLanes::Batch& batch, std::size_t chore_rows) {
     const MonoMicros began = system_clock().mono_micros();
     commit_began_ = began;
     std::size_t tried = 0; // the one that fails may have changed something too
     try {
-        database_.execute("BEGIN IMMEDIATE");
-        while (tried < tasks.size()) task_at(tried++).apply();
-        if (chore_rows != 0) chores_->slice(chore_rows);
-        database_.execute("COMMIT");
+        apply(batch, tried, chore_rows);
     } catch (const SqliteError& error) {
-        roll_back();
-        if (chore_rows != 0) chores_->undo();
-        // Not those behind it: they have nothing to go back to, nor has any if `BEGIN` failed.
-        while (tried > 0) task_at(--tried).undo();
-        for (std::size_t i = 0; i < tasks.size(); ++i) {
-            task_at(i).code = Code::unavailable;
-            task_at(i).detail = fault_text(error.code());
-        }
-        failed(error);
+        undo(batch, tried, error);
         return;
     }
     succeeded();
     commits_.add();
-    if (tasks.empty()) return;
-    rows_.add(tasks.size());
-    batch_entries_.observe(static_cast<double>(tasks.size()));
+    for (Chores* chores : chores_) chores->settled(true);
+    if (batch.tasks.empty()) return;
+    rows_.add(batch.operations);
+    batch_entries_.observe(static_cast<double>(batch.operations));
     commit_seconds_.observe(static_cast<double>(system_clock().mono_micros() - began) / 1e6);
+}
+
+void Writer::apply(WriteLanes::Batch& batch, std::size_t& tried, std::size_t chore_rows) {
+    slicing_.clear();
+    database_.execute("BEGIN IMMEDIATE");
+    while (tried < batch.tasks.size()) static_cast<WriteTask&>(*batch.tasks[tried++]).apply();
+    const MonoMillis now = system_clock().mono();
+    for (Chores* chores : chores_) {
+        if (chores->due() > now) continue;
+        slicing_.push_back(chores);
+        chores->slice(chore_rows);
+    }
+    database_.execute("COMMIT");
+}
+
+void Writer::undo(WriteLanes::Batch& batch, std::size_t tried, const SqliteError& error) {
+    roll_back();
+    for (Chores* chores : slicing_) chores->undo();
+    // Not those behind it: they have nothing to go back to, nor has any if `BEGIN` failed.
+    while (tried > 0) static_cast<WriteTask&>(*batch.tasks[--tried]).undo();
+    for (Chores* chores : chores_) chores->settled(false);
+    for (std::unique_ptr<net::BlockingTask>& each : batch.tasks) {
+        auto& task = static_cast<WriteTask&>(*each);
+        task.code = Code::unavailable;
+        task.detail = fault_text(error.code());
+        task.refused();
+    }
+    failed(error);
 }
 
 void Writer::roll_back() noexcept {

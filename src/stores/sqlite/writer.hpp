@@ -3,9 +3,10 @@
 // is flushed the next one collects. Design: docs/decisions/0012-durable-store.md.
 
 #include "database.hpp"
+#include "write_lanes.hpp"
+#include "write_task.hpp"
 
 #include <fanfare/base/clock.hpp>
-#include <fanfare/base/error.hpp>
 #include <fanfare/base/metrics.hpp>
 #include <fanfare/net/blocking_thread.hpp>
 #include <fanfare/stores/stores.hpp>
@@ -15,29 +16,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
+#include <vector>
 
 namespace fanfare::stores {
 
 /// Static text for clients and operators. Never SQLite's own words: they may name paths.
 [[nodiscard]] const char* fault_text(int sqlite_code) noexcept;
-
-/// One change. `done` finds in `code` and `detail` what became of the batch it was in.
-class WriteTask : public net::BlockingTask {
-  public:
-    /// In the transaction, on the writer's thread. Throws SqliteError.
-    virtual void apply() = 0;
-    /// The transaction was rolled back: what `apply` changed in memory is undone, in reverse order.
-    virtual void undo() noexcept {}
-    [[nodiscard]] virtual std::size_t bytes() const noexcept { return 0; }
-
-    Code code = Code::ok;
-    const char* detail = nullptr;
-
-  private:
-    void run() final {}
-};
 
 /// Work that can wait, done in slices in a transaction that is there anyway, or in one of its own
 /// when nothing else is to be done.
@@ -48,6 +33,8 @@ class Chores {
     virtual void slice(std::size_t rows) = 0;
     /// The transaction of that slice was rolled back.
     virtual void undo() noexcept = 0;
+    /// A transaction is over, with a slice or without; after `undo` of it and of its tasks.
+    virtual void settled(bool /*committed*/) noexcept {}
     /// When the next slice is due; now or earlier: at once.
     [[nodiscard]] virtual MonoMillis due() const noexcept = 0;
 };
@@ -64,11 +51,13 @@ class Writer {
     /// For statements; before `start`, and then on the writer's thread.
     [[nodiscard]] Database& database() noexcept { return database_; }
     /// Once, when all statements are prepared.
-    void start(Chores& chores);
+    void start(std::vector<Chores*> chores);
     /// Commits what waits and ends the threads. Idempotent.
     void stop();
 
-    /// False: too much waits, the task is destroyed and nothing happens. From a reactor.
+    /// False: too much waits, the task is destroyed and nothing happens. From a reactor. The last
+    /// places of the queue are kept for the higher lanes: low tasks may fill half of it, normal
+    /// ones three quarters, high ones nine tenths, critical ones all.
     [[nodiscard]] bool post(std::unique_ptr<WriteTask> task);
     /// The same, for what must not be lost for want of a place: it is small, and rare.
     void post_always(std::unique_ptr<WriteTask> task);
@@ -82,13 +71,16 @@ class Writer {
   private:
     class Lock;
 
-    [[nodiscard]] bool has_room(std::size_t bytes, std::size_t share) const noexcept;
+    [[nodiscard]] bool has_room(const WriteTask& task, Lane lane) const noexcept;
     void enqueue(std::unique_ptr<WriteTask> task);
     void live(net::BlockingThread& thread);
+    [[nodiscard]] MonoMillis chores_due() const noexcept;
     [[nodiscard]] std::chrono::milliseconds patience() const;
-    void gather(net::BlockingThread& thread, net::BlockingTasks& tasks);
-    /// One transaction. Tells `tasks` what became of it.
-    void commit(std::span<std::unique_ptr<net::BlockingTask>> tasks, std::size_t chore_rows);
+    void gather(net::BlockingThread& thread);
+    /// One transaction. Tells its tasks what became of it.
+    void commit(WriteLanes::Batch& batch, std::size_t chore_rows);
+    void apply(WriteLanes::Batch& batch, std::size_t& tried, std::size_t chore_rows);
+    void undo(WriteLanes::Batch& batch, std::size_t tried, const SqliteError& error);
     void roll_back() noexcept;
     void probe();
     void failed(const SqliteError& error);
@@ -100,11 +92,13 @@ class Writer {
     const std::unique_ptr<Lock> lock_;
     Database database_;
     Database copier_database_;
-    Chores* chores_ = nullptr;
+    std::vector<Chores*> chores_;
     std::atomic<const char*> fault_{nullptr};
     std::atomic<std::size_t> queued_{0};
     std::atomic<std::size_t> queued_bytes_{0};
     // the writer's thread only
+    WriteLanes lanes_;
+    std::vector<Chores*> slicing_; // those that have a slice in this transaction
     MonoMicros commit_began_ = 0;
     MonoMillis probe_due_ = 0;
     const char* told_ = nullptr; // the fault that was logged last

@@ -1,0 +1,82 @@
+#include "inbox_log.hpp"
+
+#include "inbox_reads.hpp"
+#include "inbox_tasks.hpp"
+
+#include <fanfare/base/bytes.hpp>
+
+#include <utility>
+
+namespace fanfare::stores {
+namespace {
+
+constexpr std::string_view inbox_room = "@me";
+
+Gauge& depth_cell(Metrics& metrics) {
+    return metrics.gauge("inbox_depth", "Notifications that are pending.");
+}
+
+} // namespace
+
+room::MessageRef inbox_message(const NotificationRow& row, const Epoch& epoch,
+                               std::uint32_t attempt) {
+    static const std::uint64_t room_hash = hash_bytes(inbox_room);
+    const std::string id = row.id.text();
+    room::Message::Parts parts;
+    parts.room = inbox_room;
+    parts.data = row.data;
+    parts.id = id;
+    parts.attempt = static_cast<std::uint8_t>(attempt);
+    const room::DraftRef message = room::Message::make(parts, room_hash);
+    // Its age goes on from what it is now.
+    const MonoMicros age = (system_clock().wall() - row.created) * 1'000;
+    message->number({epoch, row.offset}, row.created, system_clock().mono_micros() - age);
+    return message;
+}
+
+std::size_t message_weight(std::string_view data) noexcept {
+    return data.size() + inbox_room.size() + 160;
+}
+
+SqliteInbox::SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& reader_database,
+                         const SqliteOptions& options, Metrics& metrics)
+    : writer_(writer), reader_(reader),
+      options_(std::make_shared<const delivery::InboxOptions>()),
+      read_(std::make_unique<ReadStatements>(reader_database)), rows_(writer.database()),
+      depth_(depth_cell(metrics)),
+      redeliveries_(metrics.counter("inbox_redeliveries_total",
+                                    "Attempts to deliver a notification, from the second on.")),
+      counted_(options.path, options.vfs, depth_cell(metrics)) {
+    for (std::size_t i = 0; i < moves_.size(); ++i)
+        moves_[i] = &metrics.counter(
+            "notifications_total", "Notifications that came to a status.",
+            {{"status", std::string{status_name(static_cast<delivery::Status>(i))}}});
+}
+
+SqliteInbox::~SqliteInbox() = default;
+
+void SqliteInbox::set_options(const delivery::InboxOptions& options) {
+    options_.store(std::make_shared<const delivery::InboxOptions>(options));
+}
+
+void SqliteInbox::on_changes(Tell tell) {
+    tell_.store(std::make_shared<const Tell>(std::move(tell)));
+}
+
+Moment SqliteInbox::moment() const {
+    return {system_clock().wall(), options_.load()};
+}
+
+void SqliteInbox::settled(bool committed) noexcept {
+    live_.settled(committed);
+    const InboxTally tally = std::exchange(rows_.tally, {});
+    const std::vector<delivery::StatusChange> expired = std::exchange(expired_, {});
+    if (!committed) return;
+    depth_.add(tally.depth);
+    redeliveries_.add(tally.redeliveries);
+    for (std::size_t i = 0; i < moves_.size(); ++i) moves_[i]->add(tally.moves[i]);
+    if (expired.empty()) return;
+    if (const std::shared_ptr<const Tell> tell = tell_.load(); tell && *tell) (*tell)(expired);
+}
+
+} // namespace fanfare::stores

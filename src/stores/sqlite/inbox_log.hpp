@@ -1,0 +1,99 @@
+#pragma once
+// delivery::InboxLog on SQLite: what changes an inbox on the writer's thread, questions on the
+// reader's. Design: docs/decisions/0013-inbox.md.
+
+#include "database.hpp"
+#include "inbox_depth.hpp"
+#include "inbox_rows.hpp"
+#include "live_users.hpp"
+#include "writer.hpp"
+
+#include <fanfare/base/metrics.hpp>
+#include <fanfare/delivery/inbox_log.hpp>
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace fanfare::stores {
+
+class SqliteInbox final : public delivery::InboxLog, public Chores {
+  public:
+    /// `reader`: runs on `reader_database`. Before the writer starts.
+    SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& reader_database,
+                const SqliteOptions& options, Metrics& metrics);
+    ~SqliteInbox() override;
+
+    void set_options(const delivery::InboxOptions& options) override;
+    void on_changes(std::function<void(std::vector<delivery::StatusChange>)> tell) override;
+
+    [[nodiscard]] bool place(delivery::Order order,
+                             std::function<void(delivery::Placed)> done) override;
+    [[nodiscard]] bool page(delivery::PageWish wish,
+                            std::function<void(delivery::Page)> done) override;
+    void leave(const std::string& user, const std::string& session) override;
+    [[nodiscard]] bool take_due(const std::string& user,
+                                std::function<void(delivery::Due)> done) override;
+    void give_back(const std::string& user, std::vector<room::MessageRef> messages) override;
+    [[nodiscard]] bool acknowledge(delivery::Ack ack, bool count_unread,
+                                   std::function<void(delivery::Acked)> done) override;
+    [[nodiscard]] bool erase(const std::string& user, const Epoch& fresh,
+                             std::function<void(delivery::Erased)> done) override;
+
+    void view(delivery::InboxQuery query,
+              std::function<void(delivery::InboxView)> done) override;
+    void find(const delivery::NotificationId& id, bool timeline,
+              std::function<void(delivery::Found)> done) override;
+    void timelines(
+        const std::string& user, std::vector<std::uint64_t> offsets,
+        std::function<void(std::vector<std::vector<delivery::TimelineEntry>>)> done) override;
+
+    // Chores: what expires, records whose time is over, and keys.
+    void slice(std::size_t rows) override;
+    void undo() noexcept override;
+    [[nodiscard]] MonoMillis due() const noexcept override { return due_; }
+    void settled(bool committed) noexcept override;
+
+  private:
+    using Tell = std::function<void(std::vector<delivery::StatusChange>)>;
+    class UserTask;
+    class Place;
+    class TakePage;
+    class Leave;
+    class TakeDue;
+    class GiveBack;
+    class Acknowledge;
+    class Erase;
+    class Question;
+    class View;
+    class Find;
+    class Timelines;
+    struct ReadStatements;
+
+    [[nodiscard]] Moment moment() const;
+    /// By then, the sweep looks again.
+    void sweep_by(WallMillis time);
+    [[nodiscard]] std::size_t sweep(std::size_t rows, const Moment& moment);
+
+    Writer& writer_;
+    net::BlockingThread& reader_;
+    std::atomic<std::shared_ptr<const delivery::InboxOptions>> options_;
+    std::atomic<std::shared_ptr<const Tell>> tell_;
+    std::unique_ptr<ReadStatements> read_; // the reader's thread
+    // the writer's thread only
+    InboxRows rows_;
+    LiveUsers live_;
+    std::vector<delivery::StatusChange> expired_; // in this transaction
+    MonoMillis due_ = 0;
+    MonoMillis keys_due_ = 0;
+    // instruments, written by the writer's thread
+    Gauge& depth_;
+    Counter& redeliveries_;
+    std::array<Counter*, delivery::status_count> moves_{};
+    InboxDepth counted_; // what was pending before
+};
+
+} // namespace fanfare::stores

@@ -1,0 +1,107 @@
+// A backend's order: all of its notifications in one transaction.
+
+#include "inbox_tasks.hpp"
+
+#include <utility>
+
+namespace fanfare::stores {
+
+using delivery::Event;
+using delivery::NotificationId;
+using delivery::Order;
+using delivery::Placed;
+using delivery::Status;
+
+class SqliteInbox::Place final : public WriteTask {
+  public:
+    Place(SqliteInbox& inbox, Order order, std::function<void(Placed)> tell)
+        : inbox_(inbox), order_(std::move(order)), tell_(std::move(tell)) {}
+
+    [[nodiscard]] std::size_t bytes() const noexcept override {
+        return order_.users.size() * (order_.data.size() + 512);
+    }
+    [[nodiscard]] Lane lane() const noexcept override {
+        static_assert(static_cast<int>(Lane::low) == static_cast<int>(delivery::Priority::low));
+        return static_cast<Lane>(order_.priority);
+    }
+    [[nodiscard]] std::size_t operations() const noexcept override { return order_.users.size(); }
+
+    void apply() override {
+        placed_ = {};
+        if (!order_.key.empty() && is_known()) return;
+        const Moment moment = inbox_.moment();
+        placed_.notifications.reserve(order_.users.size());
+        for (const std::string& user : order_.users) place_one(user, moment);
+        if (!order_.key.empty())
+            for (std::size_t part = 0; part < placed_.notifications.size(); ++part)
+                inbox_.rows_.set_key(order_, part, placed_.notifications[part]);
+        inbox_.sweep_by(order_.expires);
+    }
+    void done() override {
+        if (code != Code::ok) {
+            placed_ = {};
+            placed_.code = code;
+            placed_.detail = detail;
+        }
+        tell_(std::move(placed_));
+    }
+
+  private:
+    /// True: the key answers.
+    bool is_known() {
+        std::optional<InboxRows::Key> known = inbox_.rows_.find_key(order_.key);
+        if (!known) return false;
+        if (known->expires <= system_clock().wall()) {
+            inbox_.rows_.forget_key(order_.key);
+            return false;
+        }
+        if (known->fingerprint != order_.fingerprint) {
+            placed_.code = Code::conflict;
+            placed_.detail = "the key was used for another notification";
+            return true;
+        }
+        placed_.duplicate = true;
+        placed_.notifications = std::move(known->answers);
+        return true;
+    }
+
+    void place_one(const std::string& user, const Moment& moment) {
+        InboxRows& rows = inbox_.rows_;
+        const LiveUsers::User* const live = inbox_.live_.find(user);
+        std::optional<InboxRow> inbox = rows.find(user);
+        if (!inbox) inbox = rows.make(user, live != nullptr ? live->fresh : Epoch::fresh());
+        Placed::One& one = placed_.notifications.emplace_back();
+        one.id = NotificationId::make(order_.created);
+        one.position = {inbox->epoch, rows.advance(*inbox)};
+        if (!order_.collapse_key.empty()) collapse(*inbox, one, moment);
+        NotificationRow row = rows.insert(*inbox, one.position.offset, one.id, order_);
+        if ((order_.channels & delivery::realtime) == 0) {
+            rows.move(row, Status::processing, Event::processing, moment, {});
+            rows.move(row, Status::failed, Event::failed, moment,
+                      "no provider is configured for its channels");
+        } else if (live != nullptr) {
+            rows.attempt(row, moment, LiveUsers::names(*live));
+            one.attempt = row.attempts;
+        }
+    }
+
+    /// The newer one says what the older ones said.
+    void collapse(const InboxRow& inbox, Placed::One& newer, const Moment& moment) {
+        for (NotificationRow& row :
+             inbox_.rows_.collapsible(inbox, order_.collapse_key, moment.now)) {
+            inbox_.rows_.move(row, Status::suppressed, Event::collapsed, moment, newer.id.text());
+            newer.collapsed.push_back(row.id);
+        }
+    }
+
+    SqliteInbox& inbox_;
+    const Order order_;
+    std::function<void(Placed)> tell_;
+    Placed placed_;
+};
+
+bool SqliteInbox::place(Order order, std::function<void(Placed)> done) {
+    return writer_.post(std::make_unique<Place>(*this, std::move(order), std::move(done)));
+}
+
+} // namespace fanfare::stores

@@ -1,0 +1,299 @@
+#include "inbox_rows.hpp"
+
+#include "inbox_statements.hpp"
+#include "inbox_values.hpp"
+
+#include <fanfare/base/assert.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace fanfare::stores {
+
+using delivery::Event;
+using delivery::NotificationId;
+using delivery::Status;
+
+namespace {
+
+/// Of one inbox; those that acknowledge most rarely go first.
+constexpr std::size_t devices_max = 100;
+
+NotificationRow row_of(const Statement& rows, bool with_data) {
+    NotificationRow row;
+    row.inbox = rows.integer(0);
+    row.offset = static_cast<std::uint64_t>(rows.integer(1));
+    row.id = id_of(rows.blob(2));
+    row.status = status_of(rows.integer(3));
+    row.attempts = static_cast<std::uint32_t>(rows.integer(4));
+    row.created = rows.integer(5);
+    row.expires = rows.integer(6);
+    row.awaited = !rows.is_null(7);
+    if (with_data) row.data = rows.text(8);
+    return row;
+}
+
+/// All of them, before any is changed: a walk must not meet what it writes.
+InboxRows::Rows all_of(Statement& rows, bool with_data = false) {
+    InboxRows::Rows all;
+    while (rows.step()) all.push_back(row_of(rows, with_data));
+    return all;
+}
+
+} // namespace
+
+InboxRows::InboxRows(Database& database)
+    : database_(database), sql_(new Statements{database}) {}
+
+void InboxRows::Delete::operator()(Statements* statements) const noexcept {
+    delete statements;
+}
+
+// --- inboxes ---
+
+std::optional<InboxRow> InboxRows::find(std::string_view user) {
+    Statement& found = sql_->find.bind(user);
+    if (!found.step()) return std::nullopt;
+    const InboxRow inbox{found.integer(0), Epoch::parse(found.text(1)),
+                         static_cast<std::uint64_t>(found.integer(2)),
+                         static_cast<std::uint64_t>(found.integer(3))};
+    found.reset();
+    return inbox;
+}
+
+InboxRow InboxRows::make(std::string_view user, const Epoch& epoch) {
+    sql_->make.bind(user, epoch.text()).run();
+    return {database_.last_row_id(), epoch, 0, 0};
+}
+
+std::uint64_t InboxRows::advance(InboxRow& inbox) {
+    sql_->set_newest.bind(inbox.id, ++inbox.newest).run();
+    return inbox.newest;
+}
+
+void InboxRows::set_acked(InboxRow& inbox, std::uint64_t offset) {
+    inbox.acked = offset;
+    sql_->set_acked.bind(inbox.id, offset).run();
+}
+
+void InboxRows::set_device(std::int64_t inbox, std::string_view device, std::uint64_t offset,
+                           WallMillis now) {
+    sql_->set_device.bind(inbox, device, offset, now).run();
+    sql_->trim_devices.bind(inbox, static_cast<std::int64_t>(devices_max)).run();
+}
+
+std::uint64_t InboxRows::unread(const InboxRow& inbox, WallMillis now) {
+    Statement& count = sql_->unread.bind(inbox.id, inbox.acked, now);
+    const std::int64_t unread = count.step() ? count.integer(0) : 0;
+    count.reset();
+    return static_cast<std::uint64_t>(unread);
+}
+
+InboxRows::Removed InboxRows::erase(std::int64_t inbox) {
+    Statement& pending = sql_->pending.bind(inbox);
+    if (pending.step()) tally.depth -= pending.integer(0);
+    pending.reset();
+    Removed removed;
+    sql_->drop_all_events.bind(inbox).run();
+    sql_->drop_all.bind(inbox).run();
+    removed.notifications = static_cast<std::uint64_t>(database_.changes());
+    sql_->drop_devices.bind(inbox).run();
+    removed.devices = static_cast<std::uint64_t>(database_.changes());
+    sql_->drop_inbox.bind(inbox).run();
+    return removed;
+}
+
+void InboxRows::drop_if_empty(std::int64_t inbox) {
+    Statement& any = sql_->any.bind(inbox);
+    const bool empty = !any.step();
+    any.reset();
+    if (!empty) return;
+    sql_->drop_devices.bind(inbox).run();
+    sql_->drop_inbox.bind(inbox).run();
+}
+
+std::string InboxRows::user_of(std::int64_t inbox) {
+    Statement& found = sql_->user_of.bind(inbox);
+    std::string user{found.step() ? found.text(0) : std::string_view{}};
+    found.reset();
+    return user;
+}
+
+// --- notifications ---
+
+NotificationRow InboxRows::insert(const InboxRow& inbox, std::uint64_t offset,
+                                  const NotificationId& id, const delivery::Order& order) {
+    sql_->insert
+        .bind(inbox.id, offset, Statement::as_blob(id.raw()), static_cast<int>(order.priority),
+              static_cast<int>(order.channels), order.created, order.expires,
+              Statement::or_null(order.category), Statement::or_null(order.collapse_key),
+              std::string_view{order.data})
+        .run();
+    ++tally.depth;
+    ++tally.moves[static_cast<std::size_t>(Status::pending)];
+    NotificationRow row;
+    row.inbox = inbox.id;
+    row.offset = offset;
+    row.id = id;
+    row.created = order.created;
+    row.expires = order.expires;
+    return row;
+}
+
+InboxRows::Rows InboxRows::collapsible(const InboxRow& inbox, std::string_view key,
+                                       WallMillis now) {
+    return all_of(sql_->collapsible.bind(inbox.id, key, inbox.acked, now));
+}
+
+InboxRows::Rows InboxRows::shown(std::int64_t inbox, std::uint64_t after, WallMillis now,
+                                 std::size_t limit) {
+    return all_of(sql_->shown.bind(inbox, after, now, limit), true);
+}
+
+InboxRows::Rows InboxRows::waiting(std::int64_t inbox, std::uint64_t after, const Moment& moment,
+                                   std::size_t limit) {
+    return all_of(sql_->waiting.bind(inbox, after, moment.now, limit, moment.options->attempts),
+                  true);
+}
+
+std::uint64_t InboxRows::before_last(std::int64_t inbox, std::uint32_t count, WallMillis now) {
+    Statement& found = sql_->before_last.bind(inbox, count, now);
+    const std::int64_t offset = found.step() ? found.integer(0) : 0;
+    found.reset();
+    return static_cast<std::uint64_t>(offset);
+}
+
+InboxRows::Rows InboxRows::due(std::int64_t inbox, WallMillis now, std::size_t limit) {
+    return all_of(sql_->due.bind(inbox, now, limit), true);
+}
+
+WallMillis InboxRows::next_due(std::int64_t inbox) {
+    Statement& found = sql_->next_due.bind(inbox);
+    const WallMillis due = found.step() ? found.integer(0) : 0;
+    found.reset();
+    return due;
+}
+
+InboxRows::Rows InboxRows::acknowledgeable(const InboxRow& inbox, std::uint64_t to,
+                                           WallMillis now) {
+    return all_of(sql_->acknowledgeable.bind(inbox.id, inbox.acked, to, now));
+}
+
+std::optional<NotificationRow> InboxRows::at(std::int64_t inbox, std::uint64_t offset) {
+    Rows rows = all_of(sql_->at.bind(inbox, offset));
+    if (rows.empty()) return std::nullopt;
+    return std::move(rows.front());
+}
+
+InboxRows::Rows InboxRows::sweepable(WallMillis now, std::size_t limit) {
+    return all_of(sql_->sweepable.bind(now, limit));
+}
+
+std::optional<WallMillis> InboxRows::next_sweep() {
+    Statement& found = sql_->next_sweep.bind();
+    if (!found.step()) return std::nullopt;
+    const WallMillis sweep = found.integer(0);
+    found.reset();
+    return sweep;
+}
+
+void InboxRows::remove(const NotificationRow& row) {
+    sql_->drop_events.bind(row.inbox, row.offset).run();
+    sql_->drop.bind(row.inbox, row.offset).run();
+}
+
+// --- steps ---
+
+void InboxRows::note(const NotificationRow& row, WallMillis time, Event event,
+                     std::optional<Status> status, std::uint32_t attempt,
+                     std::string_view detail) {
+    const auto number =
+        status ? std::optional{static_cast<std::int64_t>(*status)} : std::nullopt;
+    sql_->note
+        .bind(row.inbox, row.offset, time, static_cast<int>(event), number, attempt,
+              Statement::or_null(detail))
+        .run();
+}
+
+void InboxRows::move(NotificationRow& row, Status to, Event why, const Moment& moment,
+                     std::string_view detail) {
+    FANFARE_ASSERT(delivery::may_become(row.status, to));
+    const WallMillis sweep =
+        delivery::is_final(to)
+            ? std::max(row.expires, moment.now) + moment.options->keep.count()
+            : row.expires;
+    sql_->move.bind(row.inbox, row.offset, static_cast<int>(to), moment.now, sweep).run();
+    note(row, moment.now, why, to, 0, detail);
+    if (row.status == Status::pending) --tally.depth;
+    ++tally.moves[static_cast<std::size_t>(to)];
+    row.status = to;
+    row.awaited = false;
+}
+
+void InboxRows::attempt(NotificationRow& row, const Moment& moment, std::string_view sessions) {
+    // A given-back attempt has told its end already.
+    if (row.awaited)
+        note(row, moment.now, Event::not_acknowledged, std::nullopt, row.attempts, {});
+    ++row.attempts;
+    row.awaited = true;
+    sql_->attempt
+        .bind(row.inbox, row.offset, row.attempts, moment.now,
+              moment.now + moment.options->ack_timeout.count())
+        .run();
+    note(row, moment.now, Event::sent, std::nullopt, row.attempts, sessions);
+    if (row.attempts > 1) ++tally.redeliveries;
+}
+
+void InboxRows::spend(NotificationRow& row, const Moment& moment) {
+    forget_due(row);
+    note(row, moment.now, Event::not_acknowledged, std::nullopt, row.attempts, {});
+    note(row, moment.now, Event::waiting, std::nullopt, 0, "no further channel");
+}
+
+void InboxRows::give_back(NotificationRow& row, const Moment& moment) {
+    note(row, moment.now, Event::returned, std::nullopt, row.attempts, {});
+    --row.attempts;
+    forget_due(row);
+}
+
+void InboxRows::forget_due(NotificationRow& row) {
+    sql_->stop_waiting.bind(row.inbox, row.offset, row.attempts).run();
+    row.awaited = false;
+}
+
+// --- idempotency ---
+
+std::optional<InboxRows::Key> InboxRows::find_key(std::string_view key) {
+    std::optional<Key> found;
+    Statement& rows = sql_->find_key.bind(key);
+    while (rows.step()) {
+        if (!found) found.emplace();
+        found->fingerprint = static_cast<std::uint64_t>(rows.integer(0));
+        found->expires = rows.integer(1);
+        delivery::Placed::One& answer = found->answers.emplace_back();
+        answer.id = id_of(rows.blob(2));
+        answer.position = {Epoch::parse(rows.text(3)),
+                           static_cast<std::uint64_t>(rows.integer(4))};
+    }
+    return found;
+}
+
+void InboxRows::set_key(const delivery::Order& order, std::size_t part,
+                        const delivery::Placed::One& answer) {
+    sql_->set_key
+        .bind(std::string_view{order.key}, part, order.fingerprint,
+              Statement::as_blob(answer.id.raw()), answer.position.epoch.text(),
+              answer.position.offset, order.key_expires)
+        .run();
+}
+
+void InboxRows::forget_key(std::string_view key) {
+    sql_->drop_key.bind(key).run();
+}
+
+std::size_t InboxRows::forget_keys(WallMillis now, std::size_t limit) {
+    sql_->drop_keys.bind(now, limit).run();
+    return static_cast<std::size_t>(database_.changes());
+}
+
+} // namespace fanfare::stores

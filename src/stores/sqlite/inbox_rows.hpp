@@ -1,0 +1,153 @@
+#pragma once
+// The steps of which a change of an inbox consists, row by row: in a transaction, on the writer's
+// thread. Every move of a status and every attempt is made here, with its line on the timeline and
+// in the figures.
+
+#include "database.hpp"
+
+#include <fanfare/base/clock.hpp>
+#include <fanfare/base/ids.hpp>
+#include <fanfare/delivery/inbox_log.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fanfare::stores {
+
+/// Rows that clients are shown, but for their time: in the inbox, and neither suppressed nor over.
+inline const std::string shown_rows = "(channels & 1) <> 0 AND status NOT IN (6, 7, 8, 9)";
+/// Those that wait there to be acknowledged.
+inline const std::string waiting_rows = "(channels & 1) <> 0 AND status = 0";
+
+struct InboxRow {
+    std::int64_t id = 0; // 0: there is none yet
+    Epoch epoch;
+    std::uint64_t newest = 0;
+    std::uint64_t acked = 0;
+};
+
+/// What a step must know of a notification.
+struct NotificationRow {
+    std::int64_t inbox = 0;
+    std::uint64_t offset = 0;
+    delivery::NotificationId id;
+    delivery::Status status = delivery::Status::pending;
+    std::uint32_t attempts = 0;
+    WallMillis created = 0;
+    WallMillis expires = 0;
+    bool awaited = false; // the last attempt waits for its acknowledgement
+    std::string data;     // of those that are to be sent
+};
+
+/// When a change is made, and by which options.
+struct Moment {
+    WallMillis now = 0;
+    std::shared_ptr<const delivery::InboxOptions> options;
+};
+
+/// What a transaction does to the figures.
+struct InboxTally {
+    std::int64_t depth = 0; // notifications that are pending
+    std::uint64_t redeliveries = 0;
+    std::array<std::uint64_t, delivery::status_count> moves{};
+};
+
+class InboxRows {
+  public:
+    explicit InboxRows(Database& database);
+
+    InboxTally tally; // of this transaction; its owner clears it
+
+    // --- inboxes ---
+    [[nodiscard]] std::optional<InboxRow> find(std::string_view user);
+    [[nodiscard]] InboxRow make(std::string_view user, const Epoch& epoch);
+    /// The next offset.
+    std::uint64_t advance(InboxRow& inbox);
+    void set_acked(InboxRow& inbox, std::uint64_t offset);
+    void set_device(std::int64_t inbox, std::string_view device, std::uint64_t offset,
+                    WallMillis now);
+    /// Visible, pending, and above the acknowledged position.
+    [[nodiscard]] std::uint64_t unread(const InboxRow& inbox, WallMillis now);
+    struct Removed {
+        std::uint64_t notifications = 0;
+        std::uint64_t devices = 0;
+    };
+    Removed erase(std::int64_t inbox);
+    /// Deletes an inbox that has no notification.
+    void drop_if_empty(std::int64_t inbox);
+    /// Empty: there is none.
+    [[nodiscard]] std::string user_of(std::int64_t inbox);
+
+    // --- notifications: in offset order, if not said otherwise ---
+    using Rows = std::vector<NotificationRow>;
+    /// Begins pending, and without an attempt.
+    [[nodiscard]] NotificationRow insert(const InboxRow& inbox, std::uint64_t offset,
+                                         const delivery::NotificationId& id,
+                                         const delivery::Order& order);
+    [[nodiscard]] Rows collapsible(const InboxRow& inbox, std::string_view key, WallMillis now);
+    /// To be shown behind `after`.
+    [[nodiscard]] Rows shown(std::int64_t inbox, std::uint64_t after, WallMillis now,
+                             std::size_t limit);
+    /// The same, of those that wait and have attempts left.
+    [[nodiscard]] Rows waiting(std::int64_t inbox, std::uint64_t after, const Moment& moment,
+                               std::size_t limit);
+    /// The offset behind which the newest `count` of those that are shown are.
+    [[nodiscard]] std::uint64_t before_last(std::int64_t inbox, std::uint32_t count,
+                                            WallMillis now);
+    /// The longest due first.
+    [[nodiscard]] Rows due(std::int64_t inbox, WallMillis now, std::size_t limit);
+    /// When the next is due; 0: none is.
+    [[nodiscard]] WallMillis next_due(std::int64_t inbox);
+    /// What an acknowledgement of all up to `to` moves.
+    [[nodiscard]] Rows acknowledgeable(const InboxRow& inbox, std::uint64_t to, WallMillis now);
+    [[nodiscard]] std::optional<NotificationRow> at(std::int64_t inbox, std::uint64_t offset);
+    /// To be looked at by now, the earliest first.
+    [[nodiscard]] Rows sweepable(WallMillis now, std::size_t limit);
+    [[nodiscard]] std::optional<WallMillis> next_sweep();
+    void remove(const NotificationRow& row);
+
+    // --- steps ---
+    void move(NotificationRow& row, delivery::Status to, delivery::Event why, const Moment& moment,
+              std::string_view detail);
+    /// Counts an attempt to these sessions.
+    void attempt(NotificationRow& row, const Moment& moment, std::string_view sessions);
+    /// The last attempt was not acknowledged, and there will be no other.
+    void spend(NotificationRow& row, const Moment& moment);
+    /// The last attempt reached no one.
+    void give_back(NotificationRow& row, const Moment& moment);
+    /// Nobody waits for its acknowledgement any more.
+    void forget_due(NotificationRow& row);
+
+    // --- idempotency ---
+    struct Key {
+        std::uint64_t fingerprint = 0;
+        WallMillis expires = 0;
+        std::vector<delivery::Placed::One> answers;
+    };
+    [[nodiscard]] std::optional<Key> find_key(std::string_view key);
+    void set_key(const delivery::Order& order, std::size_t part,
+                 const delivery::Placed::One& answer);
+    void forget_key(std::string_view key);
+    /// Returns how many went.
+    std::size_t forget_keys(WallMillis now, std::size_t limit);
+
+  private:
+    struct Statements;
+    void note(const NotificationRow& row, WallMillis time, delivery::Event event,
+              std::optional<delivery::Status> status, std::uint32_t attempt,
+              std::string_view detail);
+
+    Database& database_;
+    struct Delete {
+        void operator()(Statements* statements) const noexcept;
+    };
+    std::unique_ptr<Statements, Delete> sql_;
+};
+
+} // namespace fanfare::stores

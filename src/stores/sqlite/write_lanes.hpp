@@ -1,0 +1,48 @@
+#pragma once
+// What waits for the writer, by urgency, and what of it is the next transaction. Each batch is
+// composed anew, so an urgent task waits for the batch that is being committed and for nothing
+// else. A lane that waits behind others gets a small share of each batch: it is slow then, but it
+// does not starve. Within a lane the order is kept. Design: docs/decisions/0013-inbox.md, "Lanes".
+
+#include "write_task.hpp"
+
+#include <array>
+#include <cstddef>
+#include <deque>
+#include <memory>
+
+namespace fanfare::stores {
+
+class WriteLanes {
+  public:
+    /// A lane's share of a batch is one part in this many.
+    static constexpr std::size_t shares = 20;
+
+    /// All are WriteTasks. Leaves `tasks` empty.
+    void put(net::BlockingTasks& tasks);
+    /// Tasks that wait.
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+
+    struct Batch {
+        net::BlockingTasks tasks;
+        std::size_t operations = 0;
+        std::size_t bytes = 0;
+    };
+    /// Takes about so much, and at least one task if one waits. A task is never divided: a batch is
+    /// larger by at most one task of each lane.
+    [[nodiscard]] Batch compose(std::size_t operations_max, std::size_t bytes_max);
+
+  private:
+    struct Waiting {
+        std::deque<std::unique_ptr<net::BlockingTask>> tasks;
+        /// Operations of its shares that it could not use yet, since its first task is larger.
+        std::size_t credit = 0;
+    };
+    void fill(Batch& batch, Waiting& lane, std::size_t operations_max, std::size_t bytes_max);
+
+    std::array<Waiting, lane_count> lanes_;
+    std::size_t size_ = 0;
+};
+
+} // namespace fanfare::stores
