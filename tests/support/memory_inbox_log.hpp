@@ -111,10 +111,9 @@ class MemoryInboxLog final : public delivery::InboxLog {
         const std::string& user, std::vector<std::uint64_t> offsets,
         std::function<void(std::vector<std::vector<delivery::TimelineEntry>>)> done) override {
         in_turn([this, user, offsets = std::move(offsets), done = std::move(done)] {
-            std::vector<std::vector<delivery::TimelineEntry>> found;
-            if (failing == nullptr)
-                for (const std::uint64_t offset : offsets)
-                    found.push_back(inboxes[user].kept[offset].timeline);
+            std::vector<std::vector<delivery::TimelineEntry>> found(offsets.size());
+            for (std::size_t i = 0; failing == nullptr && i < offsets.size(); ++i)
+                found[i] = inboxes[user].kept[offsets[i]].timeline;
             done(std::move(found));
         });
     }
