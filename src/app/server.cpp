@@ -79,7 +79,18 @@ Server::Server(Config config, ListenSockets sockets)
         workers_.push_back(std::make_unique<Worker>(reactors_[i], process_, config_, settings,
                                                     store_.idempotency(), count));
     for (auto& worker : workers_) worker->connect(workers_);
+    if (store_.get() != nullptr) follow_inboxes();
     listen(sockets);
+}
+
+void Server::follow_inboxes() {
+    delivery::InboxLog& log = store_.get()->inbox();
+    log.set_options(config_.inbox);
+    // What expires is found by the store, on its own thread.
+    log.on_changes([&worker = *workers_.front()](std::vector<delivery::StatusChange> changes) {
+        worker.reactor().post(std::function<void()>{
+            [&worker, changes = std::move(changes)] { worker.announce(changes); }});
+    });
 }
 
 void Server::listen(const ListenSockets& sockets) {
@@ -210,8 +221,10 @@ bool Server::reload(const std::function<Config()>& load) {
     const auto both = std::make_shared<const auth::ApiKeys>(keys_in_both(config_, *fresh));
     on_all([both](Worker& worker) { worker.use_keys(both); });
     on_all([settings](Worker& worker) { worker.apply(*settings); });
-    if (store_.get() != nullptr)
+    if (store_.get() != nullptr) {
         store_.get()->set_rules(settings->rules, settings->room.position_ttl);
+        store_.get()->inbox().set_options(settings->inbox);
+    }
     log::configure(fresh->log);
     config_ = std::move(*fresh);
     return true;

@@ -66,6 +66,7 @@ class Server {
 
   private:
     void register_metrics();
+    void follow_inboxes();
     void listen(const ListenSockets& sockets);
     void announce() const;
     void report_reload(const Config& fresh) const;

@@ -88,6 +88,7 @@ Settings settings_of(const Config& config) {
     settings.rules = std::make_shared<const room::Rules>(config.rooms);
     settings.room = config.room;
     settings.session = std::make_shared<const session::Options>(config.session);
+    settings.inbox = config.inbox;
     settings.keys = make_keys(config);
     settings.jwt = config.jwt;
     settings.http = config.http;
@@ -103,9 +104,12 @@ Worker::Worker(net::Reactor& reactor, Process& process, const Config& config,
              settings.room, reactors),
       broker_(brokers::make_local(rooms_)),
       sessions_(rooms_, *authority_, idempotency, settings.session),
+      inboxes_(process.store != nullptr ? std::make_unique<delivery::Inboxes>(
+                                              sessions_, process.store->inbox(), settings.inbox)
+                                        : nullptr),
       json_(protocols::make_fanfare_json()), websockets_(sessions_, {json_.get()}), sse_(sessions_),
       api_(sessions_, idempotency, settings.keys, process.metrics, api_status(process, config),
-           settings.api),
+           settings.api, inboxes_.get()),
       clients_(process.metrics), operations_(process.metrics),
       client_server_(reactor, clients_, process.admission, settings.http),
       operations_server_(reactor, operations_, process.admission, settings.http) {
@@ -168,13 +172,16 @@ bool Worker::gate(http::Exchange& exchange) {
 void Worker::connect(const std::vector<std::unique_ptr<Worker>>& all) {
     std::vector<room::Rooms*> rooms;
     std::vector<session::Sessions*> sessions;
+    std::vector<delivery::Inboxes*> inboxes;
     for (const auto& worker : all) {
+        if (worker->inboxes_) inboxes.push_back(worker->inboxes_.get());
         rooms.push_back(&worker->rooms_);
         sessions.push_back(&worker->sessions_);
     }
     rooms_.connect(std::move(rooms), *broker_,
                    process_.store != nullptr ? &process_.store->log() : nullptr);
     sessions_.connect(std::move(sessions));
+    if (inboxes_) inboxes_->connect(std::move(inboxes));
 }
 
 void Worker::listen(std::vector<net::ListenAddress>& addresses, bool operations) {
@@ -229,6 +236,7 @@ void Worker::apply(const Settings& settings) {
     api_.reload(settings.keys, api_options_);
     client_server_.set_options(settings.http);
     operations_server_.set_options(settings.http);
+    if (inboxes_) inboxes_->reload(settings.inbox);
     sessions_.reload(settings.session, *authority);
     authority_ = std::move(authority);
 }

@@ -5,6 +5,7 @@
 
 #include <fanfare/api/api.hpp>
 #include <fanfare/auth/authority.hpp>
+#include <fanfare/delivery/inboxes.hpp>
 #include <fanfare/http/router.hpp>
 #include <fanfare/http/server.hpp>
 #include <fanfare/net/acceptor.hpp>
@@ -39,6 +40,7 @@ struct Settings {
     room::RulesRef rules;
     room::Options room;
     std::shared_ptr<const session::Options> session;
+    delivery::InboxOptions inbox;
     std::shared_ptr<const auth::ApiKeys> keys;
     auth::JwtOptions jwt;
     http::Options http;
@@ -66,6 +68,10 @@ class Worker {
     void apply(const Settings& settings);
     /// Only these keys count until `apply`: the first step of a reload.
     void use_keys(const std::shared_ptr<const auth::ApiKeys>& keys);
+    /// Tells who follows these notifications. Only with a store.
+    void announce(const std::vector<delivery::StatusChange>& changes) {
+        inboxes_->announce(changes);
+    }
     void drain(std::chrono::milliseconds window);
     void stop_listening();
 
@@ -84,6 +90,7 @@ class Worker {
     room::Rooms rooms_;
     std::unique_ptr<room::Broker> broker_;
     session::Sessions sessions_;
+    std::unique_ptr<delivery::Inboxes> inboxes_; // null: no store
     std::unique_ptr<ws::TextProtocol> json_;
     ws::Service websockets_;
     protocols::SseService sse_;

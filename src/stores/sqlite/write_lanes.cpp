@@ -23,9 +23,8 @@ void WriteLanes::put(net::BlockingTasks& tasks) {
 
 WriteLanes::Batch WriteLanes::compose(std::size_t operations_max, std::size_t bytes_max) {
     Batch batch;
-    auto behind = static_cast<std::size_t>(
-        std::count_if(lanes_.begin(), lanes_.end(),
-                      [](const Waiting& lane) { return !lane.tasks.empty(); }));
+    auto behind = static_cast<std::size_t>(std::count_if(
+        lanes_.begin(), lanes_.end(), [](const Waiting& lane) { return !lane.tasks.empty(); }));
     for (Waiting& lane : lanes_) {
         if (lane.tasks.empty()) {
             lane.credit = 0;
