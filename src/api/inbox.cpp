@@ -9,6 +9,7 @@
 #include <fanfare/base/json_writer.hpp>
 #include <fanfare/delivery/inboxes.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <utility>
@@ -135,11 +136,14 @@ void mark_read(Api::Context& context, http::Exchange& exchange) {
 
 using Timelines = std::vector<std::vector<delivery::TimelineEntry>>;
 
-/// `timelines`: one per notification; none if they could not be read.
+/// `timelines`: one per notification. Each has its beginning, so an empty one could not be read, or
+/// its notification was removed meanwhile: the page is asked for again.
 void answer_export(const AnswerTo& to, const std::string& user, const InboxView& view,
                    const Timelines& timelines) {
-    if (timelines.size() != view.notifications.size()) {
-        static_cast<void>(to.failed(Code::unavailable, "the timelines cannot be read"));
+    if (timelines.size() != view.notifications.size() ||
+        std::any_of(timelines.begin(), timelines.end(),
+                    [](const auto& timeline) { return timeline.empty(); })) {
+        static_cast<void>(to.failed(Code::unavailable, "the timelines could not be read"));
         return;
     }
     to.with([&](http::Response& response) {

@@ -56,10 +56,13 @@ class MemoryInboxLog final : public delivery::InboxLog {
     bool take_due(const std::string& user, std::function<void(delivery::Due)> done) override {
         return write([this, user] { return due(inboxes[user]); }, std::move(done));
     }
-    void give_back(const std::string& user, std::vector<std::uint64_t> offsets) override {
-        for (const std::uint64_t offset : offsets) {
-            Kept& kept = inboxes[user].kept.at(offset);
-            note(kept, Event::returned, {}, kept.notification.attempts--);
+    void give_back(const std::string& user, std::vector<room::MessageRef> messages) override {
+        for (const room::MessageRef& message : messages) {
+            const auto at = inboxes[user].kept.find(message->position().offset);
+            if (at == inboxes[user].kept.end() ||
+                at->second.notification.attempts != message->attempt())
+                continue;
+            note(at->second, Event::returned, {}, at->second.notification.attempts--);
         }
     }
     bool acknowledge(delivery::Ack ack, bool count_unread,
@@ -108,10 +111,9 @@ class MemoryInboxLog final : public delivery::InboxLog {
         const std::string& user, std::vector<std::uint64_t> offsets,
         std::function<void(std::vector<std::vector<delivery::TimelineEntry>>)> done) override {
         in_turn([this, user, offsets = std::move(offsets), done = std::move(done)] {
-            std::vector<std::vector<delivery::TimelineEntry>> found;
-            if (failing == nullptr)
-                for (const std::uint64_t offset : offsets)
-                    found.push_back(inboxes[user].kept[offset].timeline);
+            std::vector<std::vector<delivery::TimelineEntry>> found(offsets.size());
+            for (std::size_t i = 0; failing == nullptr && i < offsets.size(); ++i)
+                found[i] = inboxes[user].kept[offsets[i]].timeline;
             done(std::move(found));
         });
     }

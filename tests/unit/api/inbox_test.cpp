@@ -251,6 +251,17 @@ TEST_CASE("inbox: a user of which all is exported, and then erased", "[api][inbo
     CHECK(json_number(world.get("v", "/inbox").body, "offset") == 1U);
 }
 
+TEST_CASE("inbox: an export without its timelines is none", "[api][inbox]") {
+    Inboxes world;
+    world.accept("u");
+    world.accept("u");
+    world.node.log.inboxes.at("u").kept.at(2).timeline.clear(); // as if it could not be read
+    const Answer answer = world.get("u", "/export");
+    CHECK(answer.status == 503);
+    CHECK(json_string(answer.body, "detail") == "the timelines could not be read");
+    CHECK(shown(world.get("u", "/export?limit=1"), "\"notifications\":") == Lines{"1"});
+}
+
 TEST_CASE("inbox: keys, scopes and methods", "[api][protocol-4]") {
     Inboxes world;
     const auto c = GENERATE(table<const char*, const char*, const char*>({

@@ -139,8 +139,10 @@ TEST_CASE("notifications: a repeat does nothing and gets the first answer", "[ap
     CHECK(json_string(bad.body, "field") == "Idempotency-Key");
     CHECK(desk.node.log.inboxes.at("u").newest == 1);
 
-    desk.node.world.pass(10min); // idempotency.window
-    CHECK(desk.post(body).body.find("duplicate") == std::string::npos);
+    desk.node.world.pass(10min); // idempotency.window; the connection is idle for too long
+    const Answer fresh = Backend{desk.node}.post(path, body);
+    CHECK(fresh.status == 202);
+    CHECK(fresh.body.find("duplicate") == std::string::npos);
     CHECK(desk.node.log.inboxes.at("u").newest == 2);
 }
 
@@ -161,7 +163,7 @@ TEST_CASE("notifications: what clients could not be sent is too large", "[api]")
         return desk.post(R"({"user_id":"u","title":")" + std::string(bytes, 'x') + "\"}").status;
     };
     // {"title":"…","priority":"normal","created":"2026-01-01T00:00:00.000Z"} without the title
-    const std::size_t around = 70;
+    const std::size_t around = 69;
     CHECK(status(200 - around) == 202);
     CHECK(desk.newest("u").notification.data.size() == 200);
     const Answer over =
