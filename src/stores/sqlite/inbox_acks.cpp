@@ -40,8 +40,7 @@ class SqliteInbox::Acknowledge final : public UserTask {
     void deliver(const InboxRow& inbox, std::uint64_t to, const Moment& moment) {
         for (NotificationRow& row : rows().acknowledgeable(inbox, to, moment.now)) {
             rows().move(row, Status::delivered, Event::acknowledged, moment, ack_.session);
-            acked_.changes.push_back(
-                {row.id, Status::delivered, moment.now, Event::acknowledged});
+            acked_.changes.push_back({row.id, Status::delivered, moment.now, Event::acknowledged});
         }
     }
 

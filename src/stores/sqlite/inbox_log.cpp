@@ -40,8 +40,7 @@ std::size_t message_weight(std::string_view data) noexcept {
 
 SqliteInbox::SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& reader_database,
                          const SqliteOptions& options, Metrics& metrics)
-    : writer_(writer), reader_(reader),
-      options_(std::make_shared<const delivery::InboxOptions>()),
+    : writer_(writer), reader_(reader), options_(std::make_shared<const delivery::InboxOptions>()),
       read_(std::make_unique<ReadStatements>(reader_database)), rows_(writer.database()),
       depth_(depth_cell(metrics)),
       redeliveries_(metrics.counter("inbox_redeliveries_total",

@@ -43,13 +43,12 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     [[nodiscard]] bool erase(const std::string& user, const Epoch& fresh,
                              std::function<void(delivery::Erased)> done) override;
 
-    void view(delivery::InboxQuery query,
-              std::function<void(delivery::InboxView)> done) override;
+    void view(delivery::InboxQuery query, std::function<void(delivery::InboxView)> done) override;
     void find(const delivery::NotificationId& id, bool timeline,
               std::function<void(delivery::Found)> done) override;
-    void timelines(
-        const std::string& user, std::vector<std::uint64_t> offsets,
-        std::function<void(std::vector<std::vector<delivery::TimelineEntry>>)> done) override;
+    void
+    timelines(const std::string& user, std::vector<std::uint64_t> offsets,
+              std::function<void(std::vector<std::vector<delivery::TimelineEntry>>)> done) override;
 
     // Chores: what expires, records whose time is over, and keys.
     void slice(std::size_t rows) override;

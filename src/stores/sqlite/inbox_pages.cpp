@@ -55,8 +55,8 @@ class SqliteInbox::TakePage final : public UserTask {
         page_.after = inbox.acked;
         page_.unacknowledged = true;
         if (wish_.since) {
-            page_.recovered = wish_.since->epoch.stands_for(inbox.epoch) &&
-                              wish_.since->offset <= inbox.newest;
+            page_.recovered =
+                wish_.since->epoch.stands_for(inbox.epoch) && wish_.since->offset <= inbox.newest;
             if (!*page_.recovered) return;
             page_.after = wish_.since->offset;
             page_.unacknowledged = false;
@@ -84,8 +84,7 @@ class SqliteInbox::TakePage final : public UserTask {
             const bool counts = row.status == Status::pending && row.offset > inbox.acked &&
                                 row.attempts < moment.options->attempts;
             if (counts) rows().attempt(row, moment, wish_.session);
-            page_.messages.push_back(
-                inbox_message(row, inbox.epoch, counts ? row.attempts : 0));
+            page_.messages.push_back(inbox_message(row, inbox.epoch, counts ? row.attempts : 0));
         }
         return true;
     }

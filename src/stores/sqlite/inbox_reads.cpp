@@ -236,8 +236,7 @@ void SqliteInbox::find(const NotificationId& id, bool timeline, std::function<vo
 
 void SqliteInbox::timelines(const std::string& user, std::vector<std::uint64_t> offsets,
                             std::function<void(std::vector<std::vector<TimelineEntry>>)> done) {
-    reader_.post(
-        std::make_unique<Timelines>(*this, user, std::move(offsets), std::move(done)));
+    reader_.post(std::make_unique<Timelines>(*this, user, std::move(offsets), std::move(done)));
 }
 
 } // namespace fanfare::stores

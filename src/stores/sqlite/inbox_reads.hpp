@@ -28,9 +28,10 @@ struct SqliteInbox::ReadStatements {
         "tried, category, collapse_key, data";
     inline static const std::string walk = columns + " FROM notifications WHERE inbox = ?1 AND ";
     /// ?3: now. ?4: also what is not shown. ?5: only what waits, behind ?6.
-    inline static const std::string which =
-        " AND (?4 OR (expires > ?3 AND " + shown_rows + ")) AND (NOT ?5 OR (offset > ?6 AND "
-        "expires > ?3 AND " + waiting_rows + "))";
+    inline static const std::string which = " AND (?4 OR (expires > ?3 AND " + shown_rows +
+                                            ")) AND (NOT ?5 OR (offset > ?6 AND "
+                                            "expires > ?3 AND " +
+                                            waiting_rows + "))";
 
     Database& database;
     Statement inbox;

@@ -42,8 +42,7 @@ InboxRows::Rows all_of(Statement& rows, bool with_data = false) {
 
 } // namespace
 
-InboxRows::InboxRows(Database& database)
-    : database_(database), sql_(new Statements{database}) {}
+InboxRows::InboxRows(Database& database) : database_(database), sql_(new Statements{database}) {}
 
 void InboxRows::Delete::operator()(Statements* statements) const noexcept {
     delete statements;
@@ -205,10 +204,8 @@ void InboxRows::remove(const NotificationRow& row) {
 // --- steps ---
 
 void InboxRows::note(const NotificationRow& row, WallMillis time, Event event,
-                     std::optional<Status> status, std::uint32_t attempt,
-                     std::string_view detail) {
-    const auto number =
-        status ? std::optional{static_cast<std::int64_t>(*status)} : std::nullopt;
+                     std::optional<Status> status, std::uint32_t attempt, std::string_view detail) {
+    const auto number = status ? std::optional{static_cast<std::int64_t>(*status)} : std::nullopt;
     sql_->note
         .bind(row.inbox, row.offset, time, static_cast<int>(event), number, attempt,
               Statement::or_null(detail))
@@ -218,10 +215,9 @@ void InboxRows::note(const NotificationRow& row, WallMillis time, Event event,
 void InboxRows::move(NotificationRow& row, Status to, Event why, const Moment& moment,
                      std::string_view detail) {
     FANFARE_ASSERT(delivery::may_become(row.status, to));
-    const WallMillis sweep =
-        delivery::is_final(to)
-            ? std::max(row.expires, moment.now) + moment.options->keep.count()
-            : row.expires;
+    const WallMillis sweep = delivery::is_final(to)
+                                 ? std::max(row.expires, moment.now) + moment.options->keep.count()
+                                 : row.expires;
     sql_->move.bind(row.inbox, row.offset, static_cast<int>(to), moment.now, sweep).run();
     note(row, moment.now, why, to, 0, detail);
     if (row.status == Status::pending) --tally.depth;
@@ -232,8 +228,7 @@ void InboxRows::move(NotificationRow& row, Status to, Event why, const Moment& m
 
 void InboxRows::attempt(NotificationRow& row, const Moment& moment, std::string_view sessions) {
     // A given-back attempt has told its end already.
-    if (row.awaited)
-        note(row, moment.now, Event::not_acknowledged, std::nullopt, row.attempts, {});
+    if (row.awaited) note(row, moment.now, Event::not_acknowledged, std::nullopt, row.attempts, {});
     ++row.attempts;
     row.awaited = true;
     sql_->attempt
@@ -272,8 +267,7 @@ std::optional<InboxRows::Key> InboxRows::find_key(std::string_view key) {
         found->expires = rows.integer(1);
         delivery::Placed::One& answer = found->answers.emplace_back();
         answer.id = id_of(rows.blob(2));
-        answer.position = {Epoch::parse(rows.text(3)),
-                           static_cast<std::uint64_t>(rows.integer(4))};
+        answer.position = {Epoch::parse(rows.text(3)), static_cast<std::uint64_t>(rows.integer(4))};
     }
     return found;
 }

@@ -46,8 +46,8 @@ struct InboxRows::Statements {
                      "?7, ?8, ?9, ?10)"),
           collapsible(db, rows_where("inbox = ?1 AND collapse_key = ?2 AND offset > ?3 AND "
                                      "status = 0 AND expires > ?4 ORDER BY offset")),
-          shown(db, sendable_where("inbox = ?1 AND offset > ?2 AND expires > ?3 AND " +
-                                   shown_rows + " ORDER BY offset LIMIT ?4")),
+          shown(db, sendable_where("inbox = ?1 AND offset > ?2 AND expires > ?3 AND " + shown_rows +
+                                   " ORDER BY offset LIMIT ?4")),
           waiting(db, sendable_where("inbox = ?1 AND offset > ?2 AND expires > ?3 AND "
                                      "attempts < ?5 AND " +
                                      waiting_rows + " ORDER BY offset LIMIT ?4")),

@@ -22,8 +22,8 @@ void LiveUsers::remember(const std::string& user) {
 
 void LiveUsers::join(const std::string& user, const std::string& session, const Epoch& epoch) {
     if (const User* const known = find(user);
-        known != nullptr && std::find(known->sessions.begin(), known->sessions.end(), session) !=
-                                known->sessions.end())
+        known != nullptr &&
+        std::find(known->sessions.begin(), known->sessions.end(), session) != known->sessions.end())
         return;
     remember(user);
     User& joined = users_[user];

@@ -232,8 +232,7 @@ void Writer::live(net::BlockingThread& thread) {
         const bool idle = lanes_.empty();
         if (!idle) {
             gather(thread);
-            WriteLanes::Batch batch =
-                lanes_.compose(options_.batch_max, options_.batch_bytes_max);
+            WriteLanes::Batch batch = lanes_.compose(options_.batch_max, options_.batch_bytes_max);
             commit(batch, chore_rows_beside);
             queued_.fetch_sub(batch.operations, std::memory_order_relaxed);
             queued_bytes_.fetch_sub(batch.bytes, std::memory_order_relaxed);
