@@ -54,8 +54,11 @@ std::string size_text(std::uint64_t bytes) {
 }
 
 std::string counts(const stores::SqliteCheck& check) {
-    return fmt::format("schema {}, {} rooms, {} messages, {} publish keys", check.schema,
-                       grouped(check.rooms), grouped(check.messages), grouped(check.publish_keys));
+    return fmt::format("schema {}, {} rooms, {} messages, {} publish keys, {} inboxes, "
+                       "{} notifications",
+                       check.schema, grouped(check.rooms), grouped(check.messages),
+                       grouped(check.publish_keys), grouped(check.inboxes),
+                       grouped(check.notifications));
 }
 
 int check(const std::string& path, Terminal& terminal) {
@@ -108,7 +111,12 @@ std::string json_of(const std::string& path, const stores::SqliteStats& stats) {
     };
     time("oldest", stats.oldest);
     time("newest", stats.newest);
-    json.field("publish_keys", stats.publish_keys).key("largest").begin_array();
+    json.field("publish_keys", stats.publish_keys)
+        .field("inboxes", stats.inboxes)
+        .field("notifications", stats.notifications)
+        .field("pending", stats.pending)
+        .key("largest")
+        .begin_array();
     for (const stores::SqliteStats::Room& room : stats.largest)
         json.begin_object()
             .field("room", shown(room.name))
@@ -139,6 +147,9 @@ void print(const std::string& path, const stores::SqliteStats& stats, std::ostre
     line("oldest", time(stats.oldest));
     line("newest", time(stats.newest));
     line("publish keys", grouped(stats.publish_keys));
+    line("inboxes", grouped(stats.inboxes));
+    line("notifications",
+         fmt::format("{} ({} pending)", grouped(stats.notifications), grouped(stats.pending)));
     if (stats.largest.empty()) return;
     out << fmt::format("\n{:>12}{:>14}{:>14}  {}\n", "messages", "payloads", "offset", "room");
     for (const stores::SqliteStats::Room& room : stats.largest)

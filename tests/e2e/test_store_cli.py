@@ -250,6 +250,28 @@ def test_check_finds_a_missing_room(busy, tag):
     assert result.stdout == f"the room with id {room_id} is missing, and 7 messages of it are there (1 to 7)\n"
 
 
+def test_check_and_stats_know_notifications(busy):
+    busy.stop()
+    with contextlib.closing(sqlite3.connect(store_of(busy))) as database:
+        database.execute("INSERT INTO inboxes VALUES (1, 'ada', 'aaaaaaaa', 3, 1)")
+        database.executemany(
+            "INSERT INTO notifications VALUES (1, ?, ?, ?, 2, 1, 0, 1, 2, 1, 0, NULL, 2, NULL, NULL, '{}')",
+            [(offset, bytes([offset] * 16), status) for offset, status in ((1, 3), (2, 0), (3, 0))])
+        database.commit()
+    result = store(busy, "check")
+    assert result.returncode == 0, result.output
+    assert result.stdout.endswith(", 1 inboxes, 3 notifications\n"), result.output
+    stats = json.loads(store(busy, "stats", "--json").stdout)
+    assert (stats["inboxes"], stats["notifications"], stats["pending"]) == (1, 3, 2)
+    assert "notifications 3 (2 pending)\n" in store(busy, "stats").stdout
+    with contextlib.closing(sqlite3.connect(store_of(busy))) as database:
+        database.execute("UPDATE inboxes SET newest = 2")
+        database.commit()
+    result = store(busy, "check")
+    assert result.returncode == 1
+    assert result.stdout == "inbox of ada: notification 3 is there, and it is at 2\n"
+
+
 # -- stats ----------------------------------------------------------------------------------------
 
 def test_stats_agree_with_the_api(busy, tag):
@@ -266,6 +288,7 @@ def test_stats_agree_with_the_api(busy, tag):
     assert stats["messages"] == sum(sizes.values())
     assert stats["message_bytes"] == 8 * sum(sizes.values())
     assert stats["publish_keys"] == 1
+    assert stats["inboxes"] == stats["notifications"] == stats["pending"] == 0
     assert stats["bytes"] == store_of(busy).stat().st_size
     assert stats["log_bytes"] == (busy.directory / "fanfare.db-wal").stat().st_size
     assert 0 < stats["oldest"] <= stats["newest"]

@@ -114,8 +114,7 @@ class InboxNode {
         on_reactor([&] { log().leave(user, session); });
     }
     delivery::Due take_due(const std::string& user) {
-        return ask<delivery::Due>(
-            [&](auto done) { return log().take_due(user, std::move(done)); });
+        return ask<delivery::Due>([&](auto done) { return log().take_due(user, std::move(done)); });
     }
     void give_back(const std::string& user, std::vector<room::MessageRef> messages) {
         on_reactor([&] { log().give_back(user, std::move(messages)); });
@@ -127,9 +126,8 @@ class InboxNode {
         ack.offset = offset;
         ack.device = device;
         ack.session = "s1";
-        return ask<delivery::Acked>([&](auto done) {
-            return log().acknowledge(std::move(ack), true, std::move(done));
-        });
+        return ask<delivery::Acked>(
+            [&](auto done) { return log().acknowledge(std::move(ack), true, std::move(done)); });
     }
     delivery::Erased erase(const std::string& user, const Epoch& fresh = Epoch::fresh()) {
         return ask<delivery::Erased>(
@@ -201,8 +199,8 @@ inline std::string shown(const std::vector<room::MessageRef>& messages) {
     std::string text;
     for (const room::MessageRef& message : messages) {
         if (!text.empty()) text += ' ';
-        text += std::to_string(message->position().offset) + ":" +
-                std::to_string(message->attempt());
+        text +=
+            std::to_string(message->position().offset) + ":" + std::to_string(message->attempt());
     }
     return text;
 }

@@ -77,12 +77,15 @@ struct SqliteCheck {
     std::uint64_t rooms = 0;
     std::uint64_t messages = 0;
     std::uint64_t publish_keys = 0;
+    std::uint64_t inboxes = 0;
+    std::uint64_t notifications = 0;
     bool pages_sound = true; // false: SQLite itself cannot read all of it
     /// One line each, at most some hundred. None: the file is sound.
     std::vector<std::string> faults;
 };
-/// Reads all of the file: SQLite's own integrity check, then what must hold of rooms and messages.
-/// Changes nothing. Damage is an answer; it throws if there is nothing that could be checked.
+/// Reads all of the file: SQLite's own integrity check, then what must hold of rooms and messages,
+/// inboxes and notifications. /// Changes nothing. Damage is an answer; it throws if there is
+/// nothing that could be checked.
 [[nodiscard]] SqliteCheck check_sqlite(const std::string& path);
 
 struct SqliteBackup {
@@ -121,9 +124,12 @@ struct SqliteStats {
     std::uint64_t message_bytes = 0;            // of payloads
     std::optional<std::int64_t> oldest, newest; // milliseconds since 1970; none: no message
     std::uint64_t publish_keys = 0;
+    std::uint64_t inboxes = 0;
+    std::uint64_t notifications = 0;
+    std::uint64_t pending = 0; // of these
     std::vector<Room> largest; // most messages first, at most ten
 };
-/// What is in the file at one moment. Reads all messages.
+/// What is in the file at one moment. Reads all messages and notifications.
 [[nodiscard]] SqliteStats stats_sqlite(const std::string& path);
 
 } // namespace fanfare::stores

@@ -34,6 +34,8 @@ class Database {
     /// `vfs` empty: the system's. Throws SqliteError.
     Database(const std::string& path, Mode mode, const std::string& vfs = {});
 
+    /// Before its end; when no statement of it is left.
+    void close() noexcept { database_.reset(); }
     /// One or more statements without results.
     void execute(const char* sql);
     /// The first column of the first row; 0 if there is none.

@@ -29,21 +29,26 @@ void InboxDepth::count() {
     ::pthread_setname_np(::pthread_self(), "fanfare-counter");
     const sched_param none{};
     ::sched_setscheduler(0, SCHED_BATCH, &none);
-    constexpr std::int64_t step = 1'000;
     try {
-        Statement rows{database_, "SELECT status FROM notifications"};
-        std::int64_t pending = 0;
-        for (std::int64_t seen = 1; rows.step(); ++seen) {
-            if (rows.integer(0) == 0) ++pending;
-            if (seen % step != 0) continue;
-            depth_.add(std::exchange(pending, 0));
-            if (stopped_.load()) return;
-        }
-        depth_.add(pending);
+        read();
         database_.execute("COMMIT"); // an open one would keep the log from beginning anew
     } catch (const SqliteError& error) {
         log::error("store_read_failed", {{"error", error.what()}, {"code", error.code()}});
+        database_.close();
     }
+}
+
+void InboxDepth::read() {
+    constexpr std::int64_t step = 1'000;
+    Statement rows{database_, "SELECT status FROM notifications"};
+    std::int64_t pending = 0;
+    for (std::int64_t seen = 1; rows.step(); ++seen) {
+        if (rows.integer(0) == 0) ++pending;
+        if (seen % step != 0) continue;
+        depth_.add(std::exchange(pending, 0));
+        if (stopped_.load()) return;
+    }
+    depth_.add(pending);
 }
 
 } // namespace fanfare::stores

@@ -25,6 +25,7 @@ class InboxDepth {
 
   private:
     void count();
+    void read();
 
     Gauge& depth_;
     Database database_;

@@ -34,10 +34,6 @@ room::MessageRef inbox_message(const NotificationRow& row, const Epoch& epoch,
     return message;
 }
 
-std::size_t message_weight(std::string_view data) noexcept {
-    return data.size() + inbox_room.size() + 160;
-}
-
 SqliteInbox::SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& reader_database,
                          const SqliteOptions& options, Metrics& metrics)
     : writer_(writer), reader_(reader), options_(std::make_shared<const delivery::InboxOptions>()),

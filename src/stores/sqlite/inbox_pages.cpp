@@ -2,6 +2,7 @@
 // to be sent again after that.
 
 #include "inbox_tasks.hpp"
+#include "inbox_values.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -71,10 +72,11 @@ class SqliteInbox::TakePage final : public UserTask {
         const std::size_t most = wish_.bytes_max == 0 ? 0 : wish_.messages_max;
         const std::uint64_t after = stored(page_.after);
         // One more than fits tells whether there is more.
+        const InboxRows::Bounds bounds{most + 1, wish_.bytes_max};
         const InboxRows::Rows found =
             page_.unacknowledged
-                ? rows().waiting(inbox.id, std::max(after, inbox.acked), moment, most + 1)
-                : rows().shown(inbox.id, after, moment.now, most + 1);
+                ? rows().waiting(inbox.id, std::max(after, inbox.acked), moment, bounds)
+                : rows().shown(inbox.id, after, moment.now, bounds);
         std::size_t bytes = 0;
         for (NotificationRow row : found) {
             bytes += message_weight(row.data);
@@ -137,7 +139,8 @@ class SqliteInbox::TakeDue final : public UserTask {
   private:
     void take(const InboxRow& inbox, const std::string& sessions, const Moment& moment) {
         std::size_t bytes = 0;
-        for (NotificationRow& row : rows().due(inbox.id, moment.now, due_rows_max)) {
+        for (NotificationRow& row :
+             rows().due(inbox.id, moment.now, {due_rows_max, due_bytes_max})) {
             if (row.status != Status::pending || row.expires <= moment.now) {
                 rows().forget_due(row); // the sweep moves it
             } else if (row.attempts >= moment.options->attempts) {

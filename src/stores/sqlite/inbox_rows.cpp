@@ -34,10 +34,23 @@ NotificationRow row_of(const Statement& rows, bool with_data) {
 }
 
 /// All of them, before any is changed: a walk must not meet what it writes.
-InboxRows::Rows all_of(Statement& rows, bool with_data = false) {
+InboxRows::Rows all_of(Statement& rows) {
     InboxRows::Rows all;
-    while (rows.step()) all.push_back(row_of(rows, with_data));
+    while (rows.step()) all.push_back(row_of(rows, false));
     return all;
+}
+
+/// With what is to be sent, up to the first one that goes beyond the bound, which is among them, as
+/// is the one behind a first that does.
+InboxRows::Rows sendable(Statement& rows, std::size_t bytes_max) {
+    InboxRows::Rows found;
+    std::size_t bytes = 0;
+    while ((bytes <= bytes_max || found.size() < 2) && rows.step()) {
+        found.push_back(row_of(rows, true));
+        bytes += message_weight(found.back().data);
+    }
+    rows.reset();
+    return found;
 }
 
 } // namespace
@@ -145,14 +158,15 @@ InboxRows::Rows InboxRows::collapsible(const InboxRow& inbox, std::string_view k
 }
 
 InboxRows::Rows InboxRows::shown(std::int64_t inbox, std::uint64_t after, WallMillis now,
-                                 std::size_t limit) {
-    return all_of(sql_->shown.bind(inbox, after, now, limit), true);
+                                 const Bounds& bounds) {
+    return sendable(sql_->shown.bind(inbox, after, now, bounds.rows), bounds.bytes);
 }
 
 InboxRows::Rows InboxRows::waiting(std::int64_t inbox, std::uint64_t after, const Moment& moment,
-                                   std::size_t limit) {
-    return all_of(sql_->waiting.bind(inbox, after, moment.now, limit, moment.options->attempts),
-                  true);
+                                   const Bounds& bounds) {
+    return sendable(
+        sql_->waiting.bind(inbox, after, moment.now, bounds.rows, moment.options->attempts),
+        bounds.bytes);
 }
 
 std::uint64_t InboxRows::before_last(std::int64_t inbox, std::uint32_t count, WallMillis now) {
@@ -162,8 +176,8 @@ std::uint64_t InboxRows::before_last(std::int64_t inbox, std::uint32_t count, Wa
     return static_cast<std::uint64_t>(offset);
 }
 
-InboxRows::Rows InboxRows::due(std::int64_t inbox, WallMillis now, std::size_t limit) {
-    return all_of(sql_->due.bind(inbox, now, limit), true);
+InboxRows::Rows InboxRows::due(std::int64_t inbox, WallMillis now, const Bounds& bounds) {
+    return sendable(sql_->due.bind(inbox, now, bounds.rows), bounds.bytes);
 }
 
 WallMillis InboxRows::next_due(std::int64_t inbox) {

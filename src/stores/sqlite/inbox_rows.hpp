@@ -91,17 +91,22 @@ class InboxRows {
                                          const delivery::NotificationId& id,
                                          const delivery::Order& order);
     [[nodiscard]] Rows collapsible(const InboxRow& inbox, std::string_view key, WallMillis now);
+    /// Of a walk. The first row beyond `bytes` is still among the rows, so that it is seen.
+    struct Bounds {
+        std::size_t rows = 0;
+        std::size_t bytes = 0;
+    };
     /// To be shown behind `after`.
     [[nodiscard]] Rows shown(std::int64_t inbox, std::uint64_t after, WallMillis now,
-                             std::size_t limit);
+                             const Bounds& bounds);
     /// The same, of those that wait and have attempts left.
     [[nodiscard]] Rows waiting(std::int64_t inbox, std::uint64_t after, const Moment& moment,
-                               std::size_t limit);
+                               const Bounds& bounds);
     /// The offset behind which the newest `count` of those that are shown are.
     [[nodiscard]] std::uint64_t before_last(std::int64_t inbox, std::uint32_t count,
                                             WallMillis now);
     /// The longest due first.
-    [[nodiscard]] Rows due(std::int64_t inbox, WallMillis now, std::size_t limit);
+    [[nodiscard]] Rows due(std::int64_t inbox, WallMillis now, const Bounds& bounds);
     /// When the next is due; 0: none is.
     [[nodiscard]] WallMillis next_due(std::int64_t inbox);
     /// What an acknowledgement of all up to `to` moves.

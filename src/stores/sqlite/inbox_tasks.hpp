@@ -38,7 +38,5 @@ class SqliteInbox::UserTask : public WriteTask {
 /// As clients are sent it. `attempt` 0: not counted.
 [[nodiscard]] room::MessageRef inbox_message(const NotificationRow& row, const Epoch& epoch,
                                              std::uint32_t attempt);
-/// Its weight against a bound of bytes, as rooms estimate it.
-[[nodiscard]] std::size_t message_weight(std::string_view data) noexcept;
 
 } // namespace fanfare::stores

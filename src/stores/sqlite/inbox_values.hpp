@@ -12,6 +12,11 @@
 
 namespace fanfare::stores {
 
+/// The weight of what clients are sent against a bound of bytes, as rooms estimate it.
+inline std::size_t message_weight(std::string_view data) noexcept {
+    return data.size() + 163;
+}
+
 [[noreturn]] inline void damaged(const char* what) {
     constexpr int corrupt = 11; // SQLITE_CORRUPT
     throw SqliteError{corrupt, what};

@@ -59,6 +59,9 @@ SqliteStats read_stats(Database& database, const std::string& path) {
     stats.free_pages = count(database, "PRAGMA freelist_count");
     stats.rooms = count(database, "SELECT count(*) FROM rooms");
     stats.publish_keys = count(database, "SELECT count(*) FROM publish_keys");
+    stats.inboxes = count(database, "SELECT count(*) FROM inboxes");
+    stats.notifications = count(database, "SELECT count(*) FROM notifications");
+    stats.pending = count(database, "SELECT count(*) FROM notifications WHERE status = 0");
     read_messages(database, stats);
     return stats;
 }

@@ -25,31 +25,32 @@ WriteLanes::Batch WriteLanes::compose(std::size_t operations_max, std::size_t by
     Batch batch;
     auto behind = static_cast<std::size_t>(std::count_if(
         lanes_.begin(), lanes_.end(), [](const Waiting& lane) { return !lane.tasks.empty(); }));
+    Budget budget;
+    budget.operation = std::max<std::size_t>(bytes_max / operations_max, 1);
+    budget.left = budget.operation * operations_max;
+    const std::size_t share = budget.left / shares;
     for (Waiting& lane : lanes_) {
         if (lane.tasks.empty()) {
             lane.credit = 0;
             continue;
         }
-        --behind; // what is kept for the lanes below
-        lane.credit += operations_max / shares;
-        fill(batch, lane, operations_max - behind * (operations_max / shares),
-             bytes_max - behind * (bytes_max / shares));
+        lane.credit += share;
+        fill(batch, lane, budget, --behind * share);
     }
     size_ -= batch.tasks.size();
     return batch;
 }
 
-void WriteLanes::fill(Batch& batch, Waiting& lane, std::size_t operations_max,
-                      std::size_t bytes_max) {
+/// `kept`: for the lanes below.
+void WriteLanes::fill(Batch& batch, Waiting& lane, Budget& budget, std::size_t kept) {
     while (!lane.tasks.empty()) {
         const WriteTask& next = as_write(*lane.tasks.front());
-        const std::size_t operations = next.operations();
-        const bool fits =
-            batch.operations + operations <= operations_max && batch.bytes < bytes_max;
-        if (!fits && operations > lane.credit && !batch.tasks.empty()) return;
-        batch.operations += operations;
+        const std::size_t cost = std::max(next.bytes(), next.operations() * budget.operation);
+        if (cost + kept > budget.left && cost > lane.credit && !batch.tasks.empty()) return;
+        batch.operations += next.operations();
         batch.bytes += next.bytes();
-        lane.credit -= std::min(lane.credit, operations);
+        budget.left -= std::min(budget.left, cost);
+        lane.credit -= std::min(lane.credit, cost);
         batch.tasks.push_back(std::move(lane.tasks.front()));
         lane.tasks.pop_front();
     }

@@ -29,17 +29,23 @@ class WriteLanes {
         std::size_t operations = 0;
         std::size_t bytes = 0;
     };
-    /// Takes about so much, and at least one task if one waits. A task is never divided: a batch is
-    /// larger by at most one task of each lane.
+    /// Takes up to so much of either, and at least one task if one waits. A task is never divided:
+    /// a large one that has waited for its turn may come on top.
     [[nodiscard]] Batch compose(std::size_t operations_max, std::size_t bytes_max);
 
   private:
     struct Waiting {
         std::deque<std::unique_ptr<net::BlockingTask>> tasks;
-        /// Operations of its shares that it could not use yet, since its first task is larger.
+        /// Of its shares, what it could not use yet, since its first task is larger.
         std::size_t credit = 0;
     };
-    void fill(Batch& batch, Waiting& lane, std::size_t operations_max, std::size_t bytes_max);
+    /// Operations and bytes in one measure: a byte, or as many as an operation may have if both
+    /// bounds are reached together.
+    struct Budget {
+        std::size_t operation = 1;
+        std::size_t left = 0;
+    };
+    void fill(Batch& batch, Waiting& lane, Budget& budget, std::size_t kept);
 
     std::array<Waiting, lane_count> lanes_;
     std::size_t size_ = 0;

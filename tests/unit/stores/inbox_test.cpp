@@ -1,8 +1,7 @@
 // delivery::InboxLog on a real file: orders, pages, attempts, acknowledgements.
 
-#include "support/inbox_node.hpp"
-
 #include "sqlite/database.hpp"
+#include "support/inbox_node.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -52,8 +51,7 @@ TEST_CASE("inbox: offsets count per user from 1, and the row comes with the firs
     CHECK(first.notifications[0].attempt == 0);
     CHECK_FALSE(first.duplicate);
     const Placed second = node.place("a");
-    CHECK(second.notifications[0].position ==
-          Position{first.notifications[0].position.epoch, 2});
+    CHECK(second.notifications[0].position == Position{first.notifications[0].position.epoch, 2});
 
     const delivery::Found found = node.find(first.notifications[0].id);
     CHECK(found.notification.user == "a");
@@ -619,7 +617,7 @@ TEST_CASE("inbox: timelines come by offset", "[inbox]") {
     CHECK(found[1].size() == 2);
     CHECK(found[1][1].status == Status::delivered);
     CHECK(found[2].empty());
-    CHECK(ask("nobody", {1}) .at(0).empty());
+    CHECK(ask("nobody", {1}).at(0).empty());
 }
 
 TEST_CASE("inbox: the figure of what is pending is found again by a restart", "[inbox]") {

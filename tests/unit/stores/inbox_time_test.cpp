@@ -1,8 +1,7 @@
 // What time does to notifications: the chores of the writer.
 
-#include "support/inbox_node.hpp"
-
 #include "sqlite/database.hpp"
+#include "support/inbox_node.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -80,8 +79,7 @@ TEST_CASE("inbox time: an acknowledged one is not moved, and records go after th
           "[inbox]") {
     TestFolder folder;
     InboxNode node{folder.file()};
-    node.set_options(
-        short_lived(std::chrono::milliseconds{100}, std::chrono::milliseconds{100}));
+    node.set_options(short_lived(std::chrono::milliseconds{100}, std::chrono::milliseconds{100}));
     const Placed::One one = node.place("a").notifications[0];
     const Placed::One other = node.place("b").notifications[0];
     node.acknowledge("a", 1, "phone");

@@ -71,7 +71,21 @@ void add_messages(Database& database, std::int64_t room, int first, int last, in
             .c_str());
 }
 
-/// Two rooms, 30 and 5 messages, two keys.
+/// The inboxes of ada (three, one of them acknowledged) and bo (one).
+void add_notifications(Database& database) {
+    database.execute(
+        "INSERT INTO inboxes VALUES (1, 'ada', 'aaaaaaa1', 3, 1), (2, 'bo', 'aaaaaaa2', 1, 0);"
+        "INSERT INTO inbox_devices VALUES (1, '', 1, 9);"
+        "INSERT INTO notifications SELECT i.id, n.o, randomblob(16), n.o = 1 AND i.id = 1, 2, 1, "
+        "0, "
+        "1, 9, 1, 0, NULL, 9, NULL, NULL, '{}' FROM inboxes i JOIN (SELECT 1 AS o UNION ALL SELECT "
+        "2 UNION ALL SELECT 3) n ON n.o <= i.newest;"
+        "UPDATE notifications SET status = 3 WHERE status = 1;"
+        "INSERT INTO notification_events VALUES (1, 1, 1, 5, 4, 3, 0, 'api');"
+        "INSERT INTO notification_keys VALUES ('k', 0, 7, randomblob(16), 'aaaaaaa1', 3, 9)");
+}
+
+/// Two rooms, 30 and 5 messages, two keys; and notifications.
 void make_small_store(const std::string& path) {
     Database database = make_store(path);
     add_room(database, 1, "a");
@@ -81,6 +95,7 @@ void make_small_store(const std::string& path) {
     database.execute("UPDATE rooms SET newest = 10 WHERE id = 1;"
                      "INSERT INTO publish_keys VALUES ('k', 0, 7, 'aaaaaaa1', 3, 9);"
                      "INSERT INTO publish_keys VALUES ('k', 1, 7, 'aaaaaaa1', 0, 9)");
+    add_notifications(database);
 }
 
 std::string bytes_of(const std::string& path) {
@@ -131,6 +146,8 @@ TEST_CASE("store tools: a sound store has counts and no faults", "[stores]") {
     CHECK(check.rooms == 2);
     CHECK(check.messages == 35);
     CHECK(check.publish_keys == 2);
+    CHECK(check.inboxes == 2);
+    CHECK(check.notifications == 4);
 }
 
 TEST_CASE("store tools: check names what cannot be", "[stores]") {
@@ -157,6 +174,28 @@ TEST_CASE("store tools: check names what cannot be", "[stores]") {
         {"UPDATE rooms SET newest = -1 WHERE id = 2", "room b: its position -1 is negative"},
         {"UPDATE publish_keys SET epoch = '' WHERE part = 1",
          "a publish key has no valid position"},
+        {"UPDATE inboxes SET epoch = 'short' WHERE id = 2", "inbox of bo: \"short\" is no epoch"},
+        {"UPDATE inboxes SET acked = 4 WHERE id = 1",
+         "inbox of ada: acknowledged up to 4, and it is at 3"},
+        {"UPDATE inboxes SET newest = 2 WHERE id = 1",
+         "inbox of ada: notification 3 is there, and it is at 2"},
+        {"DELETE FROM inboxes WHERE id = 2",
+         "the inbox with id 2 is missing, and notifications of it are there"},
+        {"DELETE FROM inboxes WHERE id = 2; DELETE FROM notifications WHERE inbox = 2; "
+         "INSERT INTO inbox_devices VALUES (2, 'phone', 1, 1)",
+         "the inbox with id 2 is missing, and a device of it is there"},
+        {"UPDATE inbox_devices SET offset = 4", "inbox of ada: a device has read up to 4"},
+        {"UPDATE notifications SET status = 10 WHERE inbox = 2",
+         "inbox of bo: notification 1 has the status 10, which is none"},
+        {"UPDATE notifications SET id = x'00' WHERE inbox = 2",
+         "inbox of bo: notification 1 has an id of 1 bytes"},
+        {"UPDATE notifications SET data = '{' WHERE inbox = 2",
+         "inbox of bo: notification 1 is not JSON"},
+        {"DELETE FROM notifications WHERE inbox = 1 AND offset = 1",
+         "notification 1 of the inbox with id 1 is missing, and 1 events of it are there"},
+        {"UPDATE notification_events SET event = 99",
+         "notification 1 of the inbox with id 1 has an event 99, which is none"},
+        {"UPDATE notification_keys SET epoch = ''", "a notification key has no valid answer"},
         {"DROP INDEX publish_keys_by_expiry", "the index publish_keys_by_expiry is missing"},
         {"DROP TABLE messages", "the table messages is missing"},
         {"ALTER TABLE rooms ADD COLUMN more TEXT", "the table rooms is not as Fanfare makes it"},
@@ -445,6 +484,7 @@ TEST_CASE("store tools: stats count", "[stores]") {
         add_room(database, 13, "only a position");
         database.execute("UPDATE messages SET data = '\"\u00e9\"' WHERE room = 12 AND offset = 5;"
                          "INSERT INTO publish_keys VALUES ('k', 0, 7, 'aaaaaaa1', 3, 9)");
+        add_notifications(database);
     }
     const SqliteStats stats = stats_sqlite(path);
     CHECK(stats.schema == schema_version);
@@ -454,6 +494,9 @@ TEST_CASE("store tools: stats count", "[stores]") {
     CHECK(stats.oldest == 5);
     CHECK(stats.newest == 16);
     CHECK(stats.publish_keys == 1);
+    CHECK(stats.inboxes == 2);
+    CHECK(stats.notifications == 4);
+    CHECK(stats.pending == 3);
     CHECK(stats.bytes == fs::file_size(path));
     CHECK(stats.page_bytes == 4'096);
     CHECK(stats.log_bytes == 0);
