@@ -85,7 +85,7 @@ async def test_an_acknowledged_message_never_comes_again(gateway, user):
             {"id": client.last_id, "op": "ok", "room": "@me", "offset": 2}
     assert [status(gateway, one) for one in ids] == ["delivered", "delivered", "pending"]
     async with connect(gateway, token=token(user)) as client:
-        await client.subscribe("@me")
+        assert (await client.subscribe("@me"))["acked"] == 2
         message = await client.message()
         assert message["offset"] == 3 and message["attempt"] == 2
         await client.none_pending()
@@ -417,7 +417,7 @@ def test_the_inbox_over_sse(gateway, user):
     notify(gateway, user, "three")
     with Sse(gateway, ["@me"], token=bearer, last_event_id=cursor) as stream:
         ready = stream.event().json()["rooms"]["@me"]
-        assert ready["recovered"] is True and ready["offset"] == 3
+        assert ready["recovered"] is True and ready["offset"] == 3 and ready["acked"] == 2
         assert stream.event().json()["offset"] == 3
 
 
