@@ -5,6 +5,7 @@
 #include <fanfare/http/exchange.hpp>
 #include <fanfare/http/message.hpp>
 #include <fanfare/net/reactor.hpp>
+#include <fanfare/room/message.hpp>
 
 #include <string>
 #include <utility>
@@ -42,6 +43,16 @@ class AnswerTo {
 
 inline void refuse(http::Exchange& exchange, const char* field, const std::string& what) {
     exchange.respond(http::problem(Error{Code::bad_request, what, field}));
+}
+
+/// The user that the path names first, which the pattern calls `field`; else answers and returns
+/// null.
+inline const std::string* require_user(http::Exchange& exchange, const char* field = "user") {
+    const std::string& user = exchange.path_parameter(0);
+    const char* const fault = room::id_fault(user);
+    if (fault == nullptr) return &user;
+    refuse(exchange, field, "`" + std::string{field} + "` " + fault);
+    return nullptr;
 }
 
 } // namespace fanfare::api

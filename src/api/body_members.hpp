@@ -40,13 +40,15 @@ class BodyMembers final : public JsonMembers {
         return {};
     }
     /// Calls `read(member, value)` in order, until one returns an error or is there twice.
+    /// `within`: how the body calls the object, with a dot; empty: it is the body.
     template <class Read>
-    [[nodiscard]] Error each(Read&& read) const {
+    [[nodiscard]] Error each(Read&& read, std::string_view within = {}) const {
         for (std::size_t i = 0; i < count_; ++i) {
             const auto& [member, value] = items_[i];
             if (repeated_ && i + 1 == count_)
-                return wrong_member(std::string{names[static_cast<std::size_t>(member)]},
-                                    "is there twice");
+                return wrong_member(
+                    std::string{within}.append(names[static_cast<std::size_t>(member)]),
+                    "is there twice");
             if (Error error = read(member, value)) return error;
         }
         return {};

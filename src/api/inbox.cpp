@@ -2,11 +2,13 @@
 
 #include "answer.hpp"
 #include "context.hpp"
+#include "device_json.hpp"
 #include "notification_body.hpp"
 #include "notification_json.hpp"
 
 #include <fanfare/base/bytes.hpp>
 #include <fanfare/base/json_writer.hpp>
+#include <fanfare/delivery/devices.hpp>
 #include <fanfare/delivery/inboxes.hpp>
 
 #include <algorithm>
@@ -19,15 +21,6 @@ namespace {
 
 using delivery::InboxQuery;
 using delivery::InboxView;
-
-/// The user of the path; else answers and returns null.
-const std::string* require_user(http::Exchange& exchange) {
-    const std::string& user = exchange.path_parameter(0);
-    const char* const fault = room::id_fault(user);
-    if (fault == nullptr) return &user;
-    refuse(exchange, "user", std::string{"`user` "} + fault);
-    return nullptr;
-}
 
 /// The offset at which the next page begins; as long as it is opaque, its form may change.
 std::string cursor_at(std::uint64_t offset) {
@@ -136,10 +129,17 @@ void mark_read(Api::Context& context, http::Exchange& exchange) {
 
 using Timelines = std::vector<std::vector<delivery::TimelineEntry>>;
 
+/// Of an export, but for the timelines.
+struct Page {
+    InboxView view;
+    std::vector<delivery::PushDevice> devices;
+};
+
 /// `timelines`: one per notification. Each has its beginning, so an empty one could not be read, or
 /// its notification was removed meanwhile: the page is asked for again.
-void answer_export(const AnswerTo& to, const std::string& user, const InboxView& view,
+void answer_export(const AnswerTo& to, const std::string& user, const Page& page,
                    const Timelines& timelines) {
+    const InboxView& view = page.view;
     if (timelines.size() != view.notifications.size() ||
         std::any_of(timelines.begin(), timelines.end(),
                     [](const auto& timeline) { return timeline.empty(); })) {
@@ -151,6 +151,8 @@ void answer_export(const AnswerTo& to, const std::string& user, const InboxView&
         json.begin_object().field("user", user);
         write_position(json, view);
         write_devices(json, view.devices);
+        json.key("push_devices");
+        write_push_devices(json, page.devices);
         json.key("notifications").begin_array();
         for (std::size_t i = 0; i < view.notifications.size(); ++i) {
             json.begin_object().field("offset", view.notifications[i].offset);
@@ -165,6 +167,17 @@ void answer_export(const AnswerTo& to, const std::string& user, const InboxView&
     });
 }
 
+void export_page(delivery::InboxLog& log, const AnswerTo& to, const std::string& user,
+                 const std::shared_ptr<const Page>& page) {
+    if (page->view.notifications.empty()) return answer_export(to, user, *page, {});
+    std::vector<std::uint64_t> offsets;
+    for (const delivery::Notification& notification : page->view.notifications)
+        offsets.push_back(notification.offset);
+    log.timelines(user, std::move(offsets), [to, user, page](const Timelines& timelines) {
+        answer_export(to, user, *page, timelines);
+    });
+}
+
 void export_user(Api::Context& context, http::Exchange& exchange) {
     const std::string* const user = require_user(exchange);
     if (user == nullptr) return;
@@ -172,18 +185,14 @@ void export_user(Api::Context& context, http::Exchange& exchange) {
     query.user = *user;
     query.records = true;
     if (!read_page(exchange, query)) return;
-    delivery::InboxLog& log = context.inboxes->log();
-    log.view(query, [&log, to = AnswerTo{exchange}, name = *user](const InboxView& view) {
-        if (to.failed(view.code, view.detail)) return;
-        if (view.notifications.empty()) return answer_export(to, name, view, {});
-        std::vector<std::uint64_t> offsets;
-        for (const delivery::Notification& notification : view.notifications)
-            offsets.push_back(notification.offset);
-        log.timelines(
-            name, std::move(offsets),
-            [to, name, page = std::make_shared<const InboxView>(view)](const Timelines& timelines) {
-                answer_export(to, name, *page, timelines);
-            });
+    context.devices->list(*user, [&log = context.inboxes->log(), to = AnswerTo{exchange},
+                                  query](const delivery::DeviceList& list) {
+        if (to.failed(list.code, list.detail)) return;
+        log.view(query,
+                 [&log, to, name = query.user, devices = list.devices](const InboxView& view) {
+                     if (to.failed(view.code, view.detail)) return;
+                     export_page(log, to, name, std::make_shared<const Page>(Page{view, devices}));
+                 });
     });
 }
 
@@ -201,6 +210,7 @@ void erase_user(Api::Context& context, http::Exchange& exchange) {
                                        .begin_object()
                                        .field("notifications", erased.notifications)
                                        .field("devices", erased.devices)
+                                       .field("push_devices", erased.push_devices)
                                        .end_object()
                                        .end_object();
                                });

@@ -1,14 +1,13 @@
 #include "notification_body.hpp"
 
 #include "body_members.hpp"
+#include "body_values.hpp"
 
 #include <fanfare/base/bytes.hpp>
 #include <fanfare/base/json_writer.hpp>
 #include <fanfare/room/message.hpp>
 
 #include <algorithm>
-#include <charconv>
-#include <system_error>
 #include <unordered_set>
 
 namespace fanfare::api {
@@ -36,48 +35,8 @@ enum class ReadMember : std::uint8_t { offset, all };
 constexpr std::array<std::string_view, 2> read_names{"offset", "all"};
 using ReadMembers = BodyMembers<ReadMember, read_names>;
 
-bool is_string(std::string_view value) noexcept {
-    return value.front() == '"';
-}
-
-/// A number without fraction and exponent.
-bool is_integer(std::string_view value) noexcept {
-    return (value.front() == '-' || (value.front() >= '0' && value.front() <= '9')) &&
-           value.find_first_of(".eE") == std::string_view::npos;
-}
-
-/// An integer ≥ 0; above `max`, and above what fits: `max`. Nothing if it is something else.
-std::optional<std::uint64_t> whole_number(std::string_view value, std::uint64_t max) noexcept {
-    if (!is_integer(value) || value.front() == '-') return std::nullopt;
-    std::uint64_t number = 0;
-    const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), number);
-    return fault == std::errc{} ? std::min(number, max) : max;
-}
-
-std::string unescaped(std::string_view value) {
-    std::string text;
-    append_unescaped(text, value.substr(1, value.size() - 2));
-    return text;
-}
-
 const char* word_fault(std::string_view word) noexcept {
     return word.size() > 64 ? "must have at most 64 bytes" : room::id_fault(word);
-}
-
-Error read_text(std::string_view value, const char* name, TextFault fault_of, std::string& to) {
-    if (!is_string(value)) return wrong_member(name, "must be a string");
-    to = unescaped(value);
-    if (const char* const fault = fault_of(to)) return wrong_member(name, fault);
-    return {};
-}
-
-/// A string or an integer, kept as text.
-Error read_user(std::string_view value, const char* name, std::string& to) {
-    if (is_string(value)) return read_text(value, name, room::id_fault, to);
-    if (!is_integer(value)) return wrong_member(name, "must be a string or an integer");
-    to = value == "-0" ? "0" : value;
-    if (const char* const fault = room::id_fault(to)) return wrong_member(name, fault);
-    return {};
 }
 
 Error read_users(std::string_view value, std::size_t users_max, std::vector<std::string>& to) {

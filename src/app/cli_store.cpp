@@ -55,10 +55,10 @@ std::string size_text(std::uint64_t bytes) {
 
 std::string counts(const stores::SqliteCheck& check) {
     return fmt::format("schema {}, {} rooms, {} messages, {} publish keys, {} inboxes, "
-                       "{} notifications",
+                       "{} notifications, {} devices",
                        check.schema, grouped(check.rooms), grouped(check.messages),
                        grouped(check.publish_keys), grouped(check.inboxes),
-                       grouped(check.notifications));
+                       grouped(check.notifications), grouped(check.devices));
 }
 
 int check(const std::string& path, Terminal& terminal) {
@@ -115,6 +115,7 @@ std::string json_of(const std::string& path, const stores::SqliteStats& stats) {
         .field("inboxes", stats.inboxes)
         .field("notifications", stats.notifications)
         .field("pending", stats.pending)
+        .field("devices", stats.devices)
         .key("largest")
         .begin_array();
     for (const stores::SqliteStats::Room& room : stats.largest)
@@ -150,6 +151,7 @@ void print(const std::string& path, const stores::SqliteStats& stats, std::ostre
     line("inboxes", grouped(stats.inboxes));
     line("notifications",
          fmt::format("{} ({} pending)", grouped(stats.notifications), grouped(stats.pending)));
+    line("devices", grouped(stats.devices));
     if (stats.largest.empty()) return;
     out << fmt::format("\n{:>12}{:>14}{:>14}  {}\n", "messages", "payloads", "offset", "room");
     for (const stores::SqliteStats::Room& room : stats.largest)

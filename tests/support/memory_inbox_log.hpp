@@ -3,6 +3,8 @@
 // on the reactor that called, refuses when the test wants it to, and fails when the test wants it
 // to.
 
+#include "memory_devices.hpp"
+
 #include <fanfare/base/bytes.hpp>
 #include <fanfare/delivery/inbox_log.hpp>
 #include <fanfare/net/reactor.hpp>
@@ -77,6 +79,7 @@ class MemoryInboxLog final : public delivery::InboxLog {
             [this, user, fresh] {
                 delivery::Erased erased;
                 erased.epoch = fresh;
+                if (devices != nullptr) erased.push_devices = devices->erase(user);
                 const auto at = inboxes.find(user);
                 if (at == inboxes.end()) return erased;
                 erased.notifications = at->second.kept.size();
@@ -120,8 +123,9 @@ class MemoryInboxLog final : public delivery::InboxLog {
 
     std::map<std::string, Inbox> inboxes;
     delivery::InboxOptions options;
-    const char* failing = nullptr; // why the disk does not work
-    bool full = false;             // too much waits: writes are refused
+    MemoryDevices* devices = nullptr; // that are erased with their user
+    const char* failing = nullptr;    // why the disk does not work
+    bool full = false;                // too much waits: writes are refused
 
   private:
     struct Key {

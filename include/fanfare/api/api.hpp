@@ -14,8 +14,9 @@
 #include <vector>
 
 namespace fanfare::delivery {
+class Devices;
 class Inboxes;
-}
+} // namespace fanfare::delivery
 
 namespace fanfare::api {
 
@@ -25,6 +26,7 @@ struct Options {
     std::size_t item_bytes_max = std::size_t{64} * 1024;   // of one line of an NDJSON stream
     bool demo_page = false;                                // at `/`
     std::chrono::milliseconds idempotency_window{std::chrono::minutes{10}}; // of notifications
+    std::size_t devices_max = 20; // of one user; above: refused
 };
 
 /// What the process knows about itself, asked when somebody asks. Callable on any reactor.
@@ -40,10 +42,11 @@ struct Status {
 class Api {
   public:
     /// `keys` may be replaced by a reload: it is asked for each request. `inboxes`: this reactor's,
-    /// outlive it; null: there is no store, and calls that need one are answered 503.
+    /// and `devices` outlive it; null: there is no store, and calls that need one are answered 503.
     Api(session::Sessions& sessions, room::IdempotencyLog& idempotency,
         const std::shared_ptr<const auth::ApiKeys>& keys, Metrics& metrics, Status status,
-        const Options& options, delivery::Inboxes* inboxes = nullptr);
+        const Options& options, delivery::Inboxes* inboxes = nullptr,
+        delivery::Devices* devices = nullptr);
     ~Api();
     Api(const Api&) = delete;
     Api& operator=(const Api&) = delete;

@@ -143,7 +143,8 @@ struct Erased {
     Code code = Code::ok;
     const char* detail = nullptr;
     std::uint64_t notifications = 0;
-    std::uint64_t devices = 0;
+    std::uint64_t devices = 0;      // read positions
+    std::uint64_t push_devices = 0; // registrations (devices.hpp)
     /// Live sessions go on in this life of the inbox.
     Epoch epoch;
 };
@@ -169,7 +170,8 @@ class InboxLog {
     virtual void give_back(const std::string& user, std::vector<room::MessageRef> messages) = 0;
     [[nodiscard]] virtual bool acknowledge(Ack ack, bool count_unread,
                                            std::function<void(Acked)> done) = 0;
-    /// Deletes all that is kept of a user. `fresh` is the next life of the inbox.
+    /// Deletes all that is kept of a user, push devices included. `fresh` is the next life of the
+    /// inbox.
     [[nodiscard]] virtual bool erase(const std::string& user, const Epoch& fresh,
                                      std::function<void(Erased)> done) = 0;
 

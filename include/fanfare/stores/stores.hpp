@@ -1,6 +1,7 @@
 #pragma once
 // The shelf of durable state: what `app` builds without seeing how it is made.
 
+#include <fanfare/delivery/devices.hpp>
 #include <fanfare/delivery/inbox_log.hpp>
 #include <fanfare/room/durable_log.hpp>
 #include <fanfare/room/idempotency.hpp>
@@ -35,6 +36,7 @@ class Store {
     virtual ~Store() = default;
     [[nodiscard]] virtual room::DurableLog& log() noexcept = 0;
     [[nodiscard]] virtual delivery::InboxLog& inbox() noexcept = 0;
+    [[nodiscard]] virtual delivery::Devices& devices() noexcept = 0;
     [[nodiscard]] virtual room::IdempotencyLog& idempotency() noexcept = 0;
     /// Null: what was written last was kept. Else why writing fails, static text for operators. Any
     /// thread.
@@ -79,12 +81,13 @@ struct SqliteCheck {
     std::uint64_t publish_keys = 0;
     std::uint64_t inboxes = 0;
     std::uint64_t notifications = 0;
+    std::uint64_t devices = 0;
     bool pages_sound = true; // false: SQLite itself cannot read all of it
     /// One line each, at most some hundred. None: the file is sound.
     std::vector<std::string> faults;
 };
 /// Reads all of the file: SQLite's own integrity check, then what must hold of rooms and messages,
-/// inboxes and notifications. /// Changes nothing. Damage is an answer; it throws if there is
+/// inboxes and notifications, devices. Changes nothing. Damage is an answer; it throws if there is
 /// nothing that could be checked.
 [[nodiscard]] SqliteCheck check_sqlite(const std::string& path);
 
@@ -127,6 +130,7 @@ struct SqliteStats {
     std::uint64_t inboxes = 0;
     std::uint64_t notifications = 0;
     std::uint64_t pending = 0; // of these
+    std::uint64_t devices = 0; // registered for push
     std::vector<Room> largest; // most messages first, at most ten
 };
 /// What is in the file at one moment. Reads all messages and notifications.

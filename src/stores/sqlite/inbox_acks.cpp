@@ -64,6 +64,7 @@ class SqliteInbox::Erase final : public UserTask {
             erased_.notifications = removed.notifications;
             erased_.devices = removed.devices;
         }
+        erased_.push_devices = inbox_.devices_.remove_all(user_);
         live().renew(user_, fresh_);
     }
     void done() override { tell_(settled(std::move(erased_))); }

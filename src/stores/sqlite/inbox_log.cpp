@@ -35,12 +35,13 @@ room::MessageRef inbox_message(const NotificationRow& row, const Epoch& epoch,
 }
 
 SqliteInbox::SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& reader_database,
-                         const SqliteOptions& options, Metrics& metrics)
+                         DeviceRows& devices, const SqliteOptions& options, Metrics& metrics)
     : writer_(writer), reader_(reader), read_(std::make_unique<ReadStatements>(reader_database)),
-      rows_(writer.database()), depth_(depth_cell(metrics)),
+      rows_(writer.database()), devices_(devices), depth_(depth_cell(metrics)),
       redeliveries_(metrics.counter("inbox_redeliveries_total",
                                     "Attempts to deliver a notification, from the second on.")),
-      counted_(options.path, options.vfs, depth_cell(metrics)) {
+      // Status 0: pending.
+      counted_(options.path, options.vfs, "notifications", "status", {&depth_cell(metrics)}) {
     for (std::size_t i = 0; i < moves_.size(); ++i)
         moves_[i] = &metrics.counter(
             "notifications_total", "Notifications that came to a status.",

@@ -3,9 +3,10 @@
 // reader's. Design: docs/decisions/0013-inbox.md.
 
 #include "database.hpp"
-#include "inbox_depth.hpp"
+#include "device_rows.hpp"
 #include "inbox_rows.hpp"
 #include "live_users.hpp"
+#include "row_counter.hpp"
 #include "writer.hpp"
 
 #include <fanfare/base/metrics.hpp>
@@ -23,9 +24,10 @@ namespace fanfare::stores {
 
 class SqliteInbox final : public delivery::InboxLog, public Chores {
   public:
-    /// `reader`: runs on `reader_database`. Before the writer starts.
+    /// `reader`: runs on `reader_database`. `devices`: of the same writer, and whoever owns them
+    /// counts them; a user that is erased loses those too. Before the writer starts.
     SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& reader_database,
-                const SqliteOptions& options, Metrics& metrics);
+                DeviceRows& devices, const SqliteOptions& options, Metrics& metrics);
     ~SqliteInbox() override;
 
     void set_options(const delivery::InboxOptions& options) override;
@@ -89,6 +91,7 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     std::unique_ptr<ReadStatements> read_; // the reader's thread
     // the writer's thread only
     InboxRows rows_;
+    DeviceRows& devices_;
     LiveUsers live_;
     std::vector<delivery::StatusChange> expired_; // in this transaction
     MonoMillis due_ = 0;
@@ -97,7 +100,7 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     Gauge& depth_;
     Counter& redeliveries_;
     std::array<Counter*, delivery::status_count> moves_{};
-    InboxDepth counted_; // what was pending before
+    RowCounter counted_; // what was pending before
 };
 
 } // namespace fanfare::stores

@@ -1,5 +1,6 @@
 // The store as a whole: one writer, one reader, and the contracts on them.
 
+#include "devices.hpp"
 #include "durable_log.hpp"
 #include "inbox_log.hpp"
 #include "memory_idempotency.hpp"
@@ -26,11 +27,12 @@ class SqliteStore final : public Store {
           reader_(std::make_unique<net::BlockingThread>("fanfare-reader")),
           log_(writer_, *reader_, reader_database_, idempotency.window,
                std::make_shared<const Retention>(Retention{std::move(rules), position_ttl})),
-          inbox_(writer_, *reader_, reader_database_, options, metrics),
+          devices_(writer_, *reader_, reader_database_, options, metrics),
+          inbox_(writer_, *reader_, reader_database_, devices_.rows(), options, metrics),
           keys_(writer_, *reader_, reader_database_, idempotency.window),
           idempotency_(make_recorded_idempotency(reactors, idempotency, &keys_)) {
         reader_database_.execute("PRAGMA query_only=1; PRAGMA cache_size=-16384");
-        writer_.start({&log_, &inbox_});
+        writer_.start({&log_, &devices_, &inbox_});
     }
     ~SqliteStore() override {
         // The threads use what is destroyed after them.
@@ -40,6 +42,7 @@ class SqliteStore final : public Store {
 
     [[nodiscard]] room::DurableLog& log() noexcept override { return log_; }
     [[nodiscard]] delivery::InboxLog& inbox() noexcept override { return inbox_; }
+    [[nodiscard]] delivery::Devices& devices() noexcept override { return devices_; }
     [[nodiscard]] room::IdempotencyLog& idempotency() noexcept override { return *idempotency_; }
     [[nodiscard]] const char* fault() const noexcept override { return writer_.fault(); }
     void set_rules(room::RulesRef rules, std::chrono::milliseconds position_ttl) override {
@@ -52,6 +55,7 @@ class SqliteStore final : public Store {
     Database reader_database_;
     std::unique_ptr<net::BlockingThread> reader_;
     SqliteLog log_;
+    SqliteDevices devices_;
     SqliteInbox inbox_;
     SqliteKeys keys_;
     std::unique_ptr<room::IdempotencyLog> idempotency_;

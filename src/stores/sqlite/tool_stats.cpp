@@ -62,6 +62,7 @@ SqliteStats read_stats(Database& database, const std::string& path) {
     stats.inboxes = count(database, "SELECT count(*) FROM inboxes");
     stats.notifications = count(database, "SELECT count(*) FROM notifications");
     stats.pending = count(database, "SELECT count(*) FROM notifications WHERE status = 0");
+    stats.devices = count(database, "SELECT count(*) FROM devices");
     read_messages(database, stats);
     return stats;
 }

@@ -1,6 +1,7 @@
 #pragma once
 // The API behind a real HTTP server on a reactor that the test turns; clients are memory pipes.
 
+#include "support/memory_devices.hpp"
 #include "support/memory_inbox_log.hpp"
 #include "support/memory_transport.hpp"
 #include "support/session_world.hpp"
@@ -31,8 +32,10 @@ struct Node {
     explicit Node(const Options& options = {}, bool store = true)
         : inboxes(*world.sessions[0], log, log.options),
           api(*world.sessions[0], world.keys, two_keys(), world.metrics,
-              {[] { return ""; }, "gw-1"}, options, store ? &inboxes : nullptr),
+              {[] { return ""; }, "gw-1"}, options, store ? &inboxes : nullptr,
+              store ? &devices : nullptr),
           router(world.metrics), server(world.reactors[0], router, admission, {}) {
+        log.devices = &devices;
         inboxes.connect({&inboxes});
         api.add_routes(router);
     }
@@ -40,6 +43,7 @@ struct Node {
 
     World world;
     fanfare::test::MemoryInboxLog log;
+    fanfare::test::MemoryDevices devices;
     delivery::Inboxes inboxes;
     Api api;
     http::Router router;

@@ -26,6 +26,12 @@ struct Inboxes {
         REQUIRE(answer.status == 202);
         return std::string{json_string(answer.body, "id")};
     }
+    void register_device(const std::string& user, const std::string& token) {
+        const std::string body = R"({"user_id":")" + user + R"(","device_id":"d","platform":)" +
+                                 R"("ios","device_token":")" + token +
+                                 R"(","locale":"en","topics":["t"]})";
+        REQUIRE(backend.post("/api/v1/sessions", body).status == 201);
+    }
     Answer get(const std::string& user, const char* rest) {
         return backend.get("/api/v1/users/" + user + rest);
     }
@@ -61,9 +67,9 @@ TEST_CASE("inbox: a user that nobody notified has an empty one", "[api][inbox]")
           R"({"user":"a/b ä","offset":0,"acked":0,"unread":0,"devices":[],"messages":[]})");
     CHECK(world.read(R"({"all":true})").body == R"({"user":"u","acked":0,"unread":0})");
     CHECK(world.get("u", "/export").body ==
-          R"({"user":"u","offset":0,"acked":0,"devices":[],"notifications":[]})");
+          R"({"user":"u","offset":0,"acked":0,"devices":[],"push_devices":[],"notifications":[]})");
     CHECK(world.backend.call("DELETE", "/api/v1/users/u").body ==
-          R"({"user":"u","erased":{"notifications":0,"devices":0}})");
+          R"({"user":"u","erased":{"notifications":0,"devices":0,"push_devices":0}})");
     CHECK(world.node.log.inboxes.empty());
 }
 
@@ -221,6 +227,8 @@ TEST_CASE("inbox: a user of which all is exported, and then erased", "[api][inbo
     const std::string first = world.accept("u", R"(,"collapse_key":"k")");
     const std::string second = world.accept("u", R"(,"collapse_key":"k")");
     world.accept("v");
+    world.register_device("u", "00");
+    world.register_device("v", "01");
     CHECK(world.read(R"({"all":true})").status == 200);
     const std::string begin = R"("created":"2026-01-01T00:00:00.000Z",)"
                               R"("updated":"2026-01-01T00:00:00.000Z",)"
@@ -232,19 +240,24 @@ TEST_CASE("inbox: a user of which all is exported, and then erased", "[api][inbo
     const std::string accepted = R"("attempts":0}],"timeline":[{"time":"2026-01-01T00:00:00.000Z",)"
                                  R"("event":"accepted","status":"pending"},)"
                                  R"({"time":"2026-01-01T00:00:00.000Z",)";
-    CHECK(without_epoch(world.get("u", "/export").body) ==
-          R"({"user":"u","epoch":"E","offset":2,"acked":2,"devices":[{"device":null,"offset":2,)"
-          R"("seen":"2026-01-01T00:00:00.000Z"}],"notifications":[{"offset":1,"id":")" +
-              first + "\"," + who + R"("status":"suppressed",)" + middle + begin +
-              R"("suppressed",)" + accepted +
-              R"("event":"collapsed","status":"suppressed","by":")" + second +
-              R"("}]},{"offset":2,"id":")" + second + "\"," + who + R"("status":"delivered",)" +
-              middle + begin + R"("delivered",)" + accepted +
-              R"("event":"acknowledged","status":"delivered","session":"api"}]}]})");
+    CHECK(
+        without_epoch(world.get("u", "/export").body) ==
+        R"({"user":"u","epoch":"E","offset":2,"acked":2,"devices":[{"device":null,"offset":2,)"
+        R"("seen":"2026-01-01T00:00:00.000Z"}],"push_devices":[{"device_id":"d","platform":"ios",)"
+        R"("locale":"en","topics":["t"],"registered":"2026-01-01T00:00:00.000Z"}],)"
+        R"("notifications":[{"offset":1,"id":")" +
+            first + "\"," + who + R"("status":"suppressed",)" + middle + begin +
+            R"("suppressed",)" + accepted + R"("event":"collapsed","status":"suppressed","by":")" +
+            second + R"("}]},{"offset":2,"id":")" + second + "\"," + who +
+            R"("status":"delivered",)" + middle + begin + R"("delivered",)" + accepted +
+            R"("event":"acknowledged","status":"delivered","session":"api"}]}]})");
 
     const Answer erased = world.backend.call("DELETE", "/api/v1/users/u");
     CHECK(erased.status == 200);
-    CHECK(erased.body == R"({"user":"u","erased":{"notifications":2,"devices":1}})");
+    CHECK(erased.body ==
+          R"({"user":"u","erased":{"notifications":2,"devices":1,"push_devices":1}})");
+    CHECK(world.node.devices.users["u"].empty());
+    CHECK(world.node.devices.users["v"].size() == 1);
     CHECK(json_number(world.get("u", "/inbox").body, "offset") == 0U);
     for (const std::string& id : {first, second})
         CHECK(world.backend.get("/api/v1/notifications/" + id).status == 404);

@@ -11,7 +11,8 @@
 
 namespace fanfare::stores {
 extern const char schema_1[];
-}
+extern const char schema_2[];
+} // namespace fanfare::stores
 
 using namespace fanfare;
 using namespace fanfare::stores;
@@ -36,7 +37,46 @@ void make_schema_1(const std::string& path) {
             .c_str());
 }
 
+/// As the version that knew schema 2 left it: the same, and ada has a notification.
+void make_schema_2(const std::string& path) {
+    make_schema_1(path);
+    Database database{path, Database::Mode::read_write};
+    database.execute(schema_2);
+    const WallMillis now = system_clock().wall();
+    database.execute(
+        fmt::format("PRAGMA user_version=2;"
+                    "INSERT INTO inboxes VALUES (1, 'ada', 'aaaaaaaa', 1, 0);"
+                    "INSERT INTO notifications VALUES (1, 1, zeroblob(16), 0, 2, 1, 0, {0}, {1}, "
+                    "{0}, 0, NULL, {1}, NULL, NULL, '1')",
+                    now, now + 60'000)
+            .c_str());
+}
+
 } // namespace
+
+TEST_CASE("schema: a file of version 2 has its inboxes afterwards, and a place for devices",
+          "[stores]") {
+    TestFolder folder;
+    make_schema_2(folder.file());
+    {
+        InboxNode node{folder.file()};
+        CHECK(node.view("ada").unread == 1);
+        CHECK(node.place("ada").notifications[0].position == Position{Epoch::parse("aaaaaaaa"), 2});
+        delivery::PushDevice device;
+        device.user = "ada";
+        device.name = "phone";
+        device.token = "00ff";
+        const auto registered = node.ask<delivery::Registered>(
+            [&](auto done) { return node.store().devices().put(device, 1, std::move(done)); });
+        CHECK(registered.fresh);
+    }
+    const SqliteCheck check = check_sqlite(folder.file());
+    CHECK(check.faults.empty());
+    CHECK(check.schema == schema_version);
+    CHECK(check.messages == 19);
+    CHECK(check.notifications == 2);
+    CHECK(check.devices == 1);
+}
 
 TEST_CASE("schema: a file of version 1 has its rooms afterwards, and a place for inboxes",
           "[stores]") {
@@ -81,4 +121,13 @@ TEST_CASE("schema: every step is one of its own", "[stores]") {
     CHECK_THROWS_AS(migrate(blocked), SqliteError);
     CHECK(blocked.number("PRAGMA user_version") == 1);
     CHECK(blocked.number("SELECT count(*) FROM sqlite_schema WHERE name = 'inboxes'") == 0);
+    // Those before it are done, and stay so.
+    TestFolder later;
+    make_schema_1(later.file());
+    Database halfway{later.file(), Database::Mode::read_write};
+    halfway.execute("CREATE TABLE device_topics (somebody)");
+    CHECK_THROWS_AS(migrate(halfway), SqliteError);
+    CHECK(halfway.number("PRAGMA user_version") == 2);
+    CHECK(halfway.number("SELECT count(*) FROM sqlite_schema WHERE name = 'inboxes'") == 1);
+    CHECK(halfway.number("SELECT count(*) FROM sqlite_schema WHERE name = 'devices'") == 0);
 }

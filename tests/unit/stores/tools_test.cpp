@@ -85,7 +85,18 @@ void add_notifications(Database& database) {
         "INSERT INTO notification_keys VALUES ('k', 0, 7, randomblob(16), 'aaaaaaa1', 3, 9)");
 }
 
-/// Two rooms, 30 and 5 messages, two keys; and notifications.
+/// Ada's browser, with a topic, and her phone.
+void add_devices(Database& database) {
+    database.execute(
+        "INSERT INTO devices VALUES (1, 'ada', 'browser', 2, 'https://p.example/secret', "
+        "x'042571b2becdfde360551aaf1ed0f4cd366c11cebe555f89bcb7b186a53339173168ece2ebe018597bd30479"
+        "b86e3c8f8eced577ca59187e9246990db682008b0e', x'05305932a1c7eabe13b6cec9fda48882', NULL, "
+        "'pt-BR', 'America/Sao_Paulo', 5, NULL),"
+        "(2, 'ada', 'phone', 0, '00ff', NULL, NULL, 'shop', NULL, NULL, 5, 9);"
+        "INSERT INTO device_topics VALUES ('news', 1)");
+}
+
+/// Two rooms, 30 and 5 messages, two keys; notifications and devices.
 void make_small_store(const std::string& path) {
     Database database = make_store(path);
     add_room(database, 1, "a");
@@ -96,6 +107,7 @@ void make_small_store(const std::string& path) {
                      "INSERT INTO publish_keys VALUES ('k', 0, 7, 'aaaaaaa1', 3, 9);"
                      "INSERT INTO publish_keys VALUES ('k', 1, 7, 'aaaaaaa1', 0, 9)");
     add_notifications(database);
+    add_devices(database);
 }
 
 std::string bytes_of(const std::string& path) {
@@ -148,6 +160,7 @@ TEST_CASE("store tools: a sound store has counts and no faults", "[stores]") {
     CHECK(check.publish_keys == 2);
     CHECK(check.inboxes == 2);
     CHECK(check.notifications == 4);
+    CHECK(check.devices == 2);
 }
 
 TEST_CASE("store tools: check names what cannot be", "[stores]") {
@@ -196,6 +209,16 @@ TEST_CASE("store tools: check names what cannot be", "[stores]") {
         {"UPDATE notification_events SET event = 99",
          "notification 1 of the inbox with id 1 has an event 99, which is none"},
         {"UPDATE notification_keys SET epoch = ''", "a notification key has no valid answer"},
+        {"UPDATE devices SET platform = 3 WHERE id = 2", "device phone of ada: 3 is no platform"},
+        {"UPDATE devices SET token = 'x' WHERE id = 2", "device phone of ada: `device_token` must"},
+        {"UPDATE devices SET token = 'http://p.example/secret' WHERE id = 1",
+         "device browser of ada: `subscription.endpoint` must be an absolute https URL"},
+        {"UPDATE devices SET p256dh = NULL WHERE id = 1",
+         "device browser of ada: `subscription.keys.p256dh` must"},
+        {"UPDATE devices SET auth = x'00' WHERE id = 1",
+         "device browser of ada: `subscription.keys.auth` must"},
+        {"DELETE FROM devices WHERE id = 1",
+         "the device with id 1 is missing, and its topic news is there"},
         {"DROP INDEX publish_keys_by_expiry", "the index publish_keys_by_expiry is missing"},
         {"DROP TABLE messages", "the table messages is missing"},
         {"ALTER TABLE rooms ADD COLUMN more TEXT", "the table rooms is not as Fanfare makes it"},
@@ -485,6 +508,7 @@ TEST_CASE("store tools: stats count", "[stores]") {
         database.execute("UPDATE messages SET data = '\"\u00e9\"' WHERE room = 12 AND offset = 5;"
                          "INSERT INTO publish_keys VALUES ('k', 0, 7, 'aaaaaaa1', 3, 9)");
         add_notifications(database);
+        add_devices(database);
     }
     const SqliteStats stats = stats_sqlite(path);
     CHECK(stats.schema == schema_version);
@@ -497,6 +521,7 @@ TEST_CASE("store tools: stats count", "[stores]") {
     CHECK(stats.inboxes == 2);
     CHECK(stats.notifications == 4);
     CHECK(stats.pending == 3);
+    CHECK(stats.devices == 2);
     CHECK(stats.bytes == fs::file_size(path));
     CHECK(stats.page_bytes == 4'096);
     CHECK(stats.log_bytes == 0);
