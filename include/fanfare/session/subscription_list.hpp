@@ -25,7 +25,8 @@ class SubscriptionList {
         if (first_used() && is(first_)) return &first_;
         for (Block* block = blocks_.get(); block != nullptr; block = block->next.get())
             for (std::size_t i = 0; i < block_size; ++i)
-                if ((block->used >> i & 1U) != 0 && is(block->items[i])) return &block->items[i];
+                if ((unsigned{block->used} >> i & 1U) != 0 && is(block->items[i]))
+                    return &block->items[i];
         return nullptr;
     }
     template <class Do>

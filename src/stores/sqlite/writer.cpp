@@ -176,8 +176,9 @@ void Writer::stop() {
 
 bool Writer::has_room(const WriteTask& task, Lane lane) const noexcept {
     const auto [part, whole] = queue_shares[static_cast<std::size_t>(lane)];
-    return queued_.load(std::memory_order_relaxed) <
-               std::max<std::size_t>(options_.queue_max * part / whole, 1) &&
+    const std::size_t queued = queued_.load(std::memory_order_relaxed);
+    if (queued == 0) return true; // or one that is larger than its share would never be written
+    return queued < options_.queue_max * part / whole &&
            queued_bytes_.load(std::memory_order_relaxed) + task.bytes() <=
                options_.queue_bytes_max * part / whole;
 }

@@ -1,6 +1,6 @@
 // A session's place in `@me`, over an inbox whose answers are the test's.
 
-#include "session_fixture.hpp"
+#include "support/session_client.hpp"
 
 #include <fanfare/session/inboxes.hpp>
 

@@ -1,6 +1,6 @@
 // Joining, replay, live, patterns and leaving.
 
-#include "session_fixture.hpp"
+#include "support/session_client.hpp"
 
 #include <catch2/catch.hpp>
 

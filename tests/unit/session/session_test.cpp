@@ -1,6 +1,6 @@
 // Identity, clocks, limits, publishing and questions. Rooms: session_rooms_test.cpp.
 
-#include "session_fixture.hpp"
+#include "support/session_client.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,6 +1,6 @@
 // The registry, and what reaches a user's sessions on all reactors.
 
-#include "session_fixture.hpp"
+#include "support/session_client.hpp"
 
 #include <catch2/catch.hpp>
 

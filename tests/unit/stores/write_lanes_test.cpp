@@ -192,6 +192,23 @@ TEST_CASE("write lanes: an order counts as many operations as it has users", "[s
     REQUIRE(node.wait([&] { return answered == 2; }));
 }
 
+TEST_CASE("write lanes: an order larger than the queue is taken when nothing waits", "[stores]") {
+    TestFolder folder;
+    SqliteOptions options;
+    options.path = folder.file();
+    options.queue_max = 10;
+    options.queue_bytes_max = 1'000;
+    InboxNode node{options};
+    std::vector<std::string> users;
+    for (int i = 0; i < 100; ++i) users.push_back("u" + std::to_string(i));
+    for (int round = 1; round <= 3; ++round) {
+        REQUIRE(node.wait([&] { return node.metrics.sum("store_queue") == 0; }));
+        const delivery::Placed placed = node.place(node.order(users));
+        REQUIRE(placed.code == Code::ok);
+        CHECK(placed.notifications[99].position.offset == static_cast<std::uint64_t>(round));
+    }
+}
+
 TEST_CASE("write lanes: a critical notification overtakes 10,000 low ones", "[stores]") {
     TestFolder folder;
     InboxNode node{folder.file()};

@@ -1,5 +1,5 @@
 #pragma once
-// What would be a wire is a list of lines.
+// One client of a session, for tests: what would be a wire is a list of lines.
 
 #include "support/memory_transport.hpp"
 #include "support/session_world.hpp"
