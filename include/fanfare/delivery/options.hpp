@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace fanfare::delivery {
 
@@ -13,6 +14,8 @@ struct InboxOptions {
     std::size_t attempts = 3;                     // in all, at most 100
     /// Records and timelines are kept so long after a notification's time is over.
     std::chrono::milliseconds keep{std::chrono::hours{24 * 7}};
+    /// For whose devices there is a provider (delivery::Platforms). None: nothing is pushed.
+    std::uint8_t pushes_to = 0;
 };
 
 } // namespace fanfare::delivery
