@@ -179,6 +179,7 @@ void Inboxes::Home::on_page(unsigned reactor, const session::InboxPlace& place, 
         joined.position = page.newest;
         joined.after = page.after;
         joined.recovered = page.recovered;
+        joined.acked = page.acked;
         tell_joined(reactor, place, joined);
         member->unacknowledged = page.unacknowledged;
         member->after = page.after;

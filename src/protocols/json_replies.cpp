@@ -66,6 +66,7 @@ void write_subscribe_ok(std::string& out, RequestId id, const session::Subscribe
     JsonWriter json = begin_reply(out, id, "ok");
     write_room_position(json, ok.room, ok.position);
     if (ok.recovered) json.field_bool("recovered", *ok.recovered);
+    if (ok.acked) json.field("acked", *ok.acked);
     json.end_object();
 }
 

@@ -259,7 +259,7 @@ void SseStream::error(session::Session& /*session*/, session::RequestId id, cons
 void SseStream::subscribe_ok(session::Session& /*session*/, session::RequestId id,
                              const session::SubscribeOk& ok) {
     const auto index = static_cast<std::size_t>(*id);
-    joining_->answers[index] = {ok.position, ok.recovered};
+    joining_->answers[index] = {ok.position, ok.recovered, ok.acked};
     // The cursor stands where the replay begins, not where the room is.
     rooms_->positions[index] = {ok.position.epoch, ok.replay_after};
     if (--joining_->missing == 0) all_joined();
@@ -280,6 +280,7 @@ void SseStream::all_joined() {
         append_number(json, answer.position.offset);
         if (answer.recovered)
             json += *answer.recovered ? ",\"recovered\":true" : ",\"recovered\":false";
+        if (answer.acked) append_number(json.append(",\"acked\":"), *answer.acked);
         json += '}';
     }
     writer.end_object().end_object();

@@ -80,6 +80,7 @@ class SseStream final : public net::Owned,
     struct Answer {
         Position position; // the room's newest
         std::optional<bool> recovered;
+        std::optional<std::uint64_t> acked; // of the inbox
     };
 
     /// A piece that waits for `ready`. Its id line is written when it goes out: only then the

@@ -66,7 +66,8 @@ void Session::on_inbox_joined(std::uint32_t visit, const InboxJoined& joined) {
     // What it had before it came back it may acknowledge now.
     mine->sent = std::max(mine->sent, joined.after);
     protocol().subscribe_ok(
-        *this, id, SubscribeOk{inbox_room, joined.position, joined.recovered, joined.after});
+        *this, id,
+        SubscribeOk{inbox_room, joined.position, joined.recovered, joined.after, joined.acked});
     if (ended_ || !unsubscribe) return;
     leave_inbox(*mine);
     protocol().unsubscribe_ok(*this, *unsubscribe, inbox_room, false);

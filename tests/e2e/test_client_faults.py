@@ -1,4 +1,4 @@
-"""The client library against what the gateway never sends: all close codes, rubbish, an inbox."""
+"""The client library against what the gateway never sends: all close codes, rubbish, an inbox that fails."""
 
 import json
 import random
@@ -80,6 +80,13 @@ def test_the_inbox_may_have_gaps_and_repeats(results):
     assert inbox["answer"] == {"room": "@me", "offset": 7}
     assert inbox["acks"] == [7, {"session": "s", "room": "@me", "offset": 9}]
     assert inbox["byStream"] == {"room": "@me", "offset": 9}
+
+
+def test_an_inbox_that_could_not_be_read_is_asked_for_again(results):
+    for transport, asked in (("websocket", [None, 4]), ("sse", [None, "100"])):
+        assert results["unreadable"][transport] == {
+            "asked": asked, "seen": [3, 4, 5, 9], "errors": [["unavailable", "@me"]], "ends": [], "lost": [],
+            "active": True}
 
 
 def test_misuse_is_said_at_once(results):

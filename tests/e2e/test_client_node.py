@@ -40,8 +40,7 @@ def test_subscribes_publishes_and_asks(gateway, tag, clients):
 
     assert client.call("publish", "durable:x", 1)["code"] == "forbidden"
     assert client.call("publish", "nowhere:x", 1)["code"] == "not_found"
-    # Until there are inboxes, this is what the gateway says.
-    assert client.call("ack", "@me", 1)["code"] == "unavailable"
+    assert client.call("ack", "@me", 1)["code"] == "bad_request"      # nothing of it was sent to this session
     look = client.look()
     assert look["state"] == "open" and look["user"] == "ada" and look["session"] == opened["session"]
 

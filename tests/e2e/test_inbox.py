@@ -85,7 +85,7 @@ async def test_an_acknowledged_message_never_comes_again(gateway, user):
             {"id": client.last_id, "op": "ok", "room": "@me", "offset": 2}
     assert [status(gateway, one) for one in ids] == ["delivered", "delivered", "pending"]
     async with connect(gateway, token=token(user)) as client:
-        await client.subscribe("@me")
+        assert (await client.subscribe("@me"))["acked"] == 2
         message = await client.message()
         assert message["offset"] == 3 and message["attempt"] == 2
         await client.none_pending()
@@ -417,7 +417,7 @@ def test_the_inbox_over_sse(gateway, user):
     notify(gateway, user, "three")
     with Sse(gateway, ["@me"], token=bearer, last_event_id=cursor) as stream:
         ready = stream.event().json()["rooms"]["@me"]
-        assert ready["recovered"] is True and ready["offset"] == 3
+        assert ready["recovered"] is True and ready["offset"] == 3 and ready["acked"] == 2
         assert stream.event().json()["offset"] == 3
 
 
@@ -517,3 +517,45 @@ async def test_an_erased_inbox_begins_anew_for_live_sessions(gateway, user):
         await client.ok("ack", room="@me", offset=1)
     async with connect(gateway, token=token(user)) as client:
         assert (await client.subscribe("@me"))["epoch"] == reset["epoch"]
+
+
+# -- lanes ----------------------------------------------------------------------------------------
+
+def metric(gateway, name):
+    lines = gateway.http("GET", "/metrics").body.decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines
+               if line.startswith(f"fanfare_{name} ") or line.startswith(f"fanfare_{name}{{"))
+
+
+@asynchronous
+async def test_what_is_critical_does_not_wait_behind_a_mass_of_low(start, user):
+    """A one-time password, while tens of thousands of others wait for the disk."""
+    gateway = start({"log": {"level": "warn"}})
+    answered, calls = [], 40
+
+    def mass(share):
+        body = {"user_ids": [f"low-{share}-{n}" for n in range(1000)], "title": "x" * 500,
+                "priority": "low"}
+        while True:
+            answer = gateway.api("POST", "/notifications", body, timeout=60 * PATIENCE)
+            if answer.status == 202:
+                break
+            assert answer.status == 503 and answer.headers["Retry-After"], answer.body
+        answered.append(share)
+
+    async with connect(gateway, token=token(user)) as client:
+        await client.subscribe("@me")
+        threads = [threading.Thread(target=mass, args=(n,)) for n in range(calls)]
+        for thread in threads:
+            thread.start()
+        await off_loop(wait_until, lambda: metric(gateway, "store_queue") > 10_000,
+                       30 * PATIENCE, "a long queue")
+        one = await off_loop(notify, gateway, user, "4711", priority="critical")
+        message = await client.message()
+        waiting = calls - len(answered)
+        assert message["id"] == one and message["data"]["priority"] == "critical"
+        assert waiting > 0, "the mass was over before"
+        for thread in threads:
+            await off_loop(thread.join)
+    assert len(answered) == calls
+    assert inbox(gateway, "low-0-0")["unread"] == 1

@@ -83,7 +83,7 @@ class Recipe:
                 text = text.replace(ours, real)
             (directory / file).write_text(text, encoding="utf-8")
         config = yaml.safe_load((directory / "fanfare.yaml").read_text(encoding="utf-8"))
-        keys = [{"name": "backend", "hash": key_hash(ALL_KEY), "scopes": ["publish", "read"]}]
+        keys = [{"name": "backend", "hash": key_hash(ALL_KEY), "scopes": ["publish", "read", "notify"]}]
         self.gateway = Gateway(directory / "gateway", config, port=self.gateway_port, environment={
             "FANFARE_API__KEYS": json.dumps(keys), "FANFARE_AUTH__JWT__SECRET": SECRET,
             "FANFARE_SERVER__DRAIN": "0s"}).start()
@@ -383,36 +383,72 @@ def unread(count):
     return f"document.querySelector('#unread').textContent === '{count}'"
 
 
+TITLES = "[...document.querySelectorAll('#titles li')].map((item) => item.textContent)"
+READ = "[...document.querySelectorAll('#titles li.read')].map((item) => item.textContent)"
+
+
+async def happens(recipe, title, key, user="ann"):
+    """Something that the backend is to tell the user."""
+    response = await off_loop(http_call, recipe.backend_port, "POST", f"/notify?user={user}&key={key}",
+                              title.encode(), None, 30 * PATIENCE)
+    assert response.status == 200
+
+
 @asynchronous
 async def test_bell_shows_the_same_number_everywhere(recipe, browser):
     recipe.run(sys.executable, "backend.py").ready()
-
-    async def notify(title, user="ann"):
-        response = await off_loop(http_call, recipe.backend_port, "POST", f"/notify?user={user}",
-                                           title.encode(), None, 30 * PATIENCE)
-        assert response.status == 200
-
-    await notify("Welcome")
+    for _ in range(2):      # the key makes the second one nothing
+        await happens(recipe, "Welcome", "welcome")
     address = f"{recipe.backend}/index.html?user="
     async with browser.page(address + "ann") as one, browser.page(address + "ann") as two, \
             browser.page(address + "ben") as other:
         for page in (one, two):
             await page.wait(unread(1))
         await other.wait(unread(0))
-        await notify("Your parcel is here")
+        await happens(recipe, "Your parcel is here", "parcel")
         for page in (one, two):
             await page.wait(unread(2))
-        titles = "[...document.querySelectorAll('#titles li')].map((item) => item.textContent)"
-        assert await one.evaluate(titles) == ["Your parcel is here", "Welcome"]
+            assert await page.evaluate(TITLES) == ["Your parcel is here", "Welcome"]
+            assert await page.evaluate(READ) == []
         await one.click("#bell")
         for page in (one, two):
             await page.wait(unread(0))
-        # It happens while the gateway is away: the database has it, and the pages load it when they are back.
+            assert await page.evaluate(READ) == ["Your parcel is here", "Welcome"]
+        assert await other.evaluate(unread(0)) and await other.evaluate(TITLES) == []
+        assert one.faults == two.faults == other.faults == []
+    async with browser.page(address + "ann") as later:
+        await later.wait(unread(0))
+        await later.wait(f"{READ}.length === 2")
+
+
+@asynchronous
+async def test_bell_loses_and_repeats_nothing_when_both_ends_are_killed(recipe, browser):
+    backend = recipe.run(sys.executable, "backend.py").ready()
+    address = f"{recipe.backend}/index.html?user=ann"
+    await happens(recipe, "Welcome", "welcome")
+    async with browser.page(address) as one, browser.page(address) as two:
+        for page in (one, two):
+            await page.wait(unread(1))
+        await one.click("#bell")
+        for page in (one, two):
+            await page.wait(unread(0))
+        # The gateway is away when it happens, and then the backend dies too.
         recipe.gateway.kill()
-        await notify("You missed this")
+        await happens(recipe, "You missed this", "missed")
+        backend.process.kill()
+        backend.process.wait()
         await off_loop(recipe.gateway.start)
+        recipe.run(sys.executable, "backend.py").ready()
         for page in (one, two):
             await page.wait(unread(1), RECONNECT)
-            assert (await page.evaluate(titles))[0] == "You missed this"
-        assert await other.evaluate(unread(0))
-        assert one.faults == two.faults == other.faults == []
+            await page.wait(f"{TITLES}.length === 2")
+            assert await page.evaluate(TITLES) == ["You missed this", "Welcome"]
+            assert await page.evaluate(READ) == ["Welcome"]
+        await two.click("#bell")
+        for page in (one, two):
+            await page.wait(unread(0))
+        await happens(recipe, "You missed this", "missed")      # by a service that does not know that it had said so
+        await happens(recipe, "News", "news")
+        for page in (one, two):
+            await page.wait(unread(1))
+            assert await page.evaluate(TITLES) == ["News", "You missed this", "Welcome"]

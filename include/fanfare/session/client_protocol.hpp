@@ -50,9 +50,10 @@ enum class CloseReason : std::uint8_t {
 
 struct SubscribeOk {
     std::string_view room;
-    Position position;              // the room's newest
-    std::optional<bool> recovered;  // when `since` was given
-    std::uint64_t replay_after = 0; // messages behind this offset follow; the newest: none do
+    Position position;                    // the room's newest
+    std::optional<bool> recovered;        // when `since` was given
+    std::uint64_t replay_after = 0;       // messages behind this offset follow; the newest: none do
+    std::optional<std::uint64_t> acked{}; // of the inbox: what the user has acknowledged
 };
 struct HistoryOk {
     std::string_view room;

@@ -31,6 +31,7 @@ struct InboxJoined {
     Position position;            // the newest
     std::uint64_t after = 0;      // what is shown begins behind it
     std::optional<bool> recovered;
+    std::uint64_t acked = 0; // the user's position
 };
 
 /// A piece of what was missed.

@@ -36,9 +36,8 @@ room::MessageRef inbox_message(const NotificationRow& row, const Epoch& epoch,
 
 SqliteInbox::SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& reader_database,
                          DeviceRows& devices, const SqliteOptions& options, Metrics& metrics)
-    : writer_(writer), reader_(reader), options_(std::make_shared<const delivery::InboxOptions>()),
-      read_(std::make_unique<ReadStatements>(reader_database)), rows_(writer.database()),
-      devices_(devices), depth_(depth_cell(metrics)),
+    : writer_(writer), reader_(reader), read_(std::make_unique<ReadStatements>(reader_database)),
+      rows_(writer.database()), devices_(devices), depth_(depth_cell(metrics)),
       redeliveries_(metrics.counter("inbox_redeliveries_total",
                                     "Attempts to deliver a notification, from the second on.")),
       // Status 0: pending.
@@ -52,15 +51,23 @@ SqliteInbox::SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& 
 SqliteInbox::~SqliteInbox() = default;
 
 void SqliteInbox::set_options(const delivery::InboxOptions& options) {
-    options_.store(std::make_shared<const delivery::InboxOptions>(options));
+    ack_timeout_.store(options.ack_timeout, std::memory_order_relaxed);
+    attempts_.store(options.attempts, std::memory_order_relaxed);
+    keep_.store(options.keep, std::memory_order_relaxed);
 }
 
 void SqliteInbox::on_changes(Tell tell) {
-    tell_.store(std::make_shared<const Tell>(std::move(tell)));
+    told_ = std::make_unique<const Tell>(std::move(tell));
+    tell_.store(told_.get(), std::memory_order_release);
 }
 
 Moment SqliteInbox::moment() const {
-    return {system_clock().wall(), options_.load()};
+    Moment moment;
+    moment.now = system_clock().wall();
+    moment.options.ack_timeout = ack_timeout_.load(std::memory_order_relaxed);
+    moment.options.attempts = attempts_.load(std::memory_order_relaxed);
+    moment.options.keep = keep_.load(std::memory_order_relaxed);
+    return moment;
 }
 
 void SqliteInbox::settled(bool committed) noexcept {
@@ -72,7 +79,8 @@ void SqliteInbox::settled(bool committed) noexcept {
     redeliveries_.add(tally.redeliveries);
     for (std::size_t i = 0; i < moves_.size(); ++i) moves_[i]->add(tally.moves[i]);
     if (expired.empty()) return;
-    if (const std::shared_ptr<const Tell> tell = tell_.load(); tell && *tell) (*tell)(expired);
+    if (const Tell* const tell = tell_.load(std::memory_order_acquire); tell != nullptr)
+        (*tell)(expired);
 }
 
 } // namespace fanfare::stores

@@ -14,6 +14,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -81,8 +82,12 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
 
     Writer& writer_;
     net::BlockingThread& reader_;
-    std::atomic<std::shared_ptr<const delivery::InboxOptions>> options_;
-    std::atomic<std::shared_ptr<const Tell>> tell_;
+    // Any thread. A reload may be seen in parts: each means something alone.
+    std::atomic<std::chrono::milliseconds> ack_timeout_{delivery::InboxOptions{}.ack_timeout};
+    std::atomic<std::size_t> attempts_{delivery::InboxOptions{}.attempts};
+    std::atomic<std::chrono::milliseconds> keep_{delivery::InboxOptions{}.keep};
+    std::unique_ptr<const Tell> told_; // set once
+    std::atomic<const Tell*> tell_{nullptr};
     std::unique_ptr<ReadStatements> read_; // the reader's thread
     // the writer's thread only
     InboxRows rows_;

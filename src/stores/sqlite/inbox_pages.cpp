@@ -84,7 +84,7 @@ class SqliteInbox::TakePage final : public UserTask {
                 (!page_.messages.empty() && bytes > wish_.bytes_max))
                 return false;
             const bool counts = row.status == Status::pending && row.offset > inbox.acked &&
-                                row.attempts < moment.options->attempts;
+                                row.attempts < moment.options.attempts;
             if (counts) rows().attempt(row, moment, wish_.session);
             page_.messages.push_back(inbox_message(row, inbox.epoch, counts ? row.attempts : 0));
         }
@@ -143,7 +143,7 @@ class SqliteInbox::TakeDue final : public UserTask {
              rows().due(inbox.id, moment.now, {due_rows_max, due_bytes_max})) {
             if (row.status != Status::pending || row.expires <= moment.now) {
                 rows().forget_due(row); // the sweep moves it
-            } else if (row.attempts >= moment.options->attempts) {
+            } else if (row.attempts >= moment.options.attempts) {
                 rows().spend(row, moment);
             } else {
                 bytes += message_weight(row.data);

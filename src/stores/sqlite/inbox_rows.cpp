@@ -165,7 +165,7 @@ InboxRows::Rows InboxRows::shown(std::int64_t inbox, std::uint64_t after, WallMi
 InboxRows::Rows InboxRows::waiting(std::int64_t inbox, std::uint64_t after, const Moment& moment,
                                    const Bounds& bounds) {
     return sendable(
-        sql_->waiting.bind(inbox, after, moment.now, bounds.rows, moment.options->attempts),
+        sql_->waiting.bind(inbox, after, moment.now, bounds.rows, moment.options.attempts),
         bounds.bytes);
 }
 
@@ -230,7 +230,7 @@ void InboxRows::move(NotificationRow& row, Status to, Event why, const Moment& m
                      std::string_view detail) {
     FANFARE_ASSERT(delivery::may_become(row.status, to));
     const WallMillis sweep = delivery::is_final(to)
-                                 ? std::max(row.expires, moment.now) + moment.options->keep.count()
+                                 ? std::max(row.expires, moment.now) + moment.options.keep.count()
                                  : row.expires;
     sql_->move.bind(row.inbox, row.offset, static_cast<int>(to), moment.now, sweep).run();
     note(row, moment.now, why, to, 0, detail);
@@ -247,7 +247,7 @@ void InboxRows::attempt(NotificationRow& row, const Moment& moment, std::string_
     row.awaited = true;
     sql_->attempt
         .bind(row.inbox, row.offset, row.attempts, moment.now,
-              moment.now + moment.options->ack_timeout.count())
+              moment.now + moment.options.ack_timeout.count())
         .run();
     note(row, moment.now, Event::sent, std::nullopt, row.attempts, sessions);
     if (row.attempts > 1) ++tally.redeliveries;

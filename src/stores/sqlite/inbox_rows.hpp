@@ -48,7 +48,7 @@ struct NotificationRow {
 /// When a change is made, and by which options.
 struct Moment {
     WallMillis now = 0;
-    std::shared_ptr<const delivery::InboxOptions> options;
+    delivery::InboxOptions options;
 };
 
 /// What a transaction does to the figures.

@@ -1,5 +1,5 @@
 // The client library against servers that the gateway is not: every close code, frames and streams
-// full of rubbish, and an inbox, which the gateway does not have yet. Prints one JSON object.
+// full of rubbish, an inbox whose store fails. Prints one JSON object.
 //
 //   node faults.mjs MODULE SEED
 
@@ -256,6 +256,36 @@ function rubbish() {
   const byStream = await stream.ack("@me", 9);
   stream.close();
   results.inbox = { seen, lost: lost.length, acked, answer, byStream, acks };
+  server.close();
+}
+
+// ---- an inbox that cannot be read for a moment ----
+results.unreadable = {};
+for (const transport of ["websocket", "sse"]) {
+  const asked = [];
+  const out = { room: "@me", code: "unavailable", message: "the inbox cannot be read now" };
+  const message = (offset) => ({ room: "@me", offset, data: {} });
+  const server = await serve(({ op, id, room, since }, send) => {
+    if (op !== "subscribe") return;
+    asked.push(since?.offset ?? null);
+    send({ id, op: "ok", room, epoch: "e", offset: 9, acked: 2, ...(since && { recovered: true }) });
+    for (const n of asked.length === 1 ? [3, 4] : [5, 9]) send({ op: "message", ...message(n) });
+    if (asked.length === 1) send({ op: "unsubscribed", ...out });
+  }, (request, response) => {
+    asked.push(new URL(request.url, "http://x").searchParams.get("last"));
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    const send = (event, data) => response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    send("ready", { session: `s${asked.length}`, rooms: { "@me": { epoch: "e", offset: 9, acked: 2 } } });
+    for (const n of asked.length === 1 ? [3, 4] : [3, 4, 5, 9]) send("message", message(n));
+    if (asked.length === 1) send("unsubscribed", out);
+  });
+  const seen = [], errors = [], ends = [], lost = [];
+  const client = connect(server.url, { WebSocket, backoff, transport });
+  const subscription = client.subscribe("@me", { message: ({ offset }) => seen.push(offset), lost: (loss) => lost.push(loss),
+    error: ({ code, room }) => errors.push([code, room]), unsubscribed: (end) => ends.push(end) });
+  await until(() => seen.length === 4, `the rest of the inbox by ${transport}`);
+  results.unreadable[transport] = { asked, seen, errors, ends, lost, active: subscription.active };
+  client.close();
   server.close();
 }
 

@@ -71,6 +71,10 @@ TEST_CASE("json replies: ok of each request", "[protocols][protocol-2]") {
           R"({"id":2,"op":"ok","room":"news","epoch":"AbCd-_12","offset":18})");
     CHECK(text(write_subscribe_ok, RequestId{2}, session::SubscribeOk{"news", position, false}) ==
           R"({"id":2,"op":"ok","room":"news","epoch":"AbCd-_12","offset":18,"recovered":false})");
+    CHECK(
+        text(write_subscribe_ok, RequestId{2},
+             session::SubscribeOk{"@me", position, true, 17, std::uint64_t{12}}) ==
+        R"({"id":2,"op":"ok","room":"@me","epoch":"AbCd-_12","offset":18,"recovered":true,"acked":12})");
     CHECK(text(write_pattern_ok, RequestId{2}, "a*") == R"({"id":2,"op":"ok","pattern":"a*"})");
     CHECK(text(write_unsubscribe_ok, RequestId{3}, "a", false) ==
           R"({"id":3,"op":"ok","room":"a"})");

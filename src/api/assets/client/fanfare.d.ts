@@ -22,7 +22,10 @@ export interface Message<T = unknown> {
   from?: string;
   /** When it was published (RFC 3339); only in answers to `history`. */
   time?: string;
-  /** In `@me`: how many times it has been sent, if more than once. */
+  /**
+   * In `@me`: how many times it has been sent, to whatever page or device, if more than once. What is sent again
+   * to this client, because it was not acknowledged, is not handed over again.
+   */
   attempt?: number;
   /** Not numbered and not kept: it matters only now. */
   ephemeral: boolean;
@@ -30,7 +33,10 @@ export interface Message<T = unknown> {
   replayed: boolean;
 }
 
-/** Some messages will never come. Load your state afresh; live goes on after `offset`. */
+/**
+ * Some messages will never come. Load your state afresh; live goes on after `offset`. In `@me` what is not
+ * acknowledged comes all the same, from its first one.
+ */
 export interface Loss {
   room: string;
   /**
@@ -54,6 +60,8 @@ export interface Subscribed {
   offset?: number;
   /** The answer to a resume: everything that was missed follows. Absent if there was none. */
   recovered?: boolean;
+  /** Of `@me`: everything up to there is acknowledged. */
+  acked?: number;
 }
 
 export interface Unsubscribed {
@@ -77,11 +85,15 @@ export interface Callbacks<T = unknown> {
   lost?(loss: Loss): void;
   /** The gateway ended the subscription: by an API call, or because the right to it ended. */
   unsubscribed?(end: Unsubscribed): void;
-  /** Another session of the user acknowledged (`@me`). */
+  /**
+   * Another session of the user, or your backend, acknowledged everything up to `offset` (`@me`). Also after a
+   * reconnect, if that happened meanwhile. Not for this client's own `ack()`.
+   */
   acked?(acked: { room: string; offset: number }): void;
   /**
    * The subscription was refused, which ends it, unless the code is one that may pass (`unavailable`,
-   * `internal`: it is tried again; `limit_reached` with SSE: it waits for a place). Or a callback threw.
+   * `internal`: it is tried again; `limit_reached` with SSE: it waits for a place). Or `@me` could not be read for
+   * a moment (`unavailable`: it is tried again). Or a callback threw.
    * Without this callback it goes to the client's `error` event.
    */
   error?(error: FanfareError): void;
@@ -90,10 +102,11 @@ export interface Callbacks<T = unknown> {
 export interface SubscribeOptions {
   /**
    * Begin with the newest `last` messages. If this client is in the room already, they come by `history`,
-   * which needs a WebSocket.
+   * which needs a WebSocket. In `@me`: with the newest, acknowledged or not (by SSE, beside rooms that want more,
+   * perhaps more of them); without it, with what is not acknowledged and has attempts left.
    */
   last?: number;
-  /** Begin after this position. `null`: not even after the stored one. Wins over `last`. */
+  /** Begin after this position. `null`: not even after the stored one (`@me` has none). Wins over `last`. */
   since?: Position | null;
   /** For `@me`: which device's read position to use. */
   device?: string;
@@ -218,7 +231,7 @@ export interface ConnectOptions {
   getToken?(why: { reason: TokenReason }): string | null | undefined | Promise<string | null | undefined>;
   /** Default `auto`: WebSocket, and SSE where that is blocked or there is none. */
   transport?: "auto" | Transport;
-  /** Where positions are kept, e.g. `localStorage`: a reload then goes on where the page was. */
+  /** Where positions are kept, e.g. `localStorage`: a reload then goes on where the page was. Not for `@me`. */
   storage?: Pick<Storage, "getItem" | "setItem">;
   /** Before each room's name in `storage`. Default `fanfare:`. Give each user one. */
   storagePrefix?: string;
@@ -281,7 +294,10 @@ export class Client {
   publish(room: string, data: unknown, options?: PublishOptions): Promise<Published>;
   presence(room: string): Promise<Presence>;
   history<T = unknown>(room: string, options?: HistoryOptions): Promise<History<T>>;
-  /** Acknowledges `@me` up to `offset`. */
+  /**
+   * Acknowledges `@me` up to `offset`, on the disk of the gateway. Waits for a connection, and is repeated after a
+   * lost one; `conflict` if the inbox was erased meanwhile, so that the offset is of another life.
+   */
   ack(room: string, offset: number): Promise<{ room: string; offset: number }>;
   /** Signs in, or gives a fresh token, without a gap. Resolves with the user; null if not connected by WebSocket. */
   auth(token: string): Promise<string | null>;

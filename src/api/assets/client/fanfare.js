@@ -189,6 +189,7 @@ class Room {
   newest = null;          // the room's newest when it was joined last: what is not above was replayed
   joinedAt = 0;
   floor = 0;              // what a first replay was to begin after
+  acked = null;           // of the inbox: what the user has acknowledged, as far as we know
   complained = false;     // said that this transport does not carry it
   constructor(core, name, isPattern, { last, since, device }) {
     Object.assign(this, { core, name, isPattern, last: last ?? 0, device });
@@ -216,16 +217,25 @@ class Room {
    * The gateway says that the room is joined. `asked` is the position that was asked for, `recovered`
    * the answer; without an answer (a stream with other rooms) the offsets of what comes will tell.
    */
-  accept(epoch, newest, recovered, asked) {
+  accept({ epoch, offset: newest, recovered, acked }, asked) {
     if (this.isPattern) return this.#ready({ pattern: this.name });
+    const begin = this.isInbox && isOffset(acked) ? acked : null;
+    const known = epoch === this.epoch ? this.acked : null;
+    if (begin !== null) this.acked = Math.max(begin, known ?? 0);
     const before = { epoch: this.epoch, newest: this.newest };
     this.newest = newest;
     this.joinedAt = monotonic();
     const from = this.position ?? asked;      // the old stream may have gone on since it was asked
     if (from && (recovered === false || (recovered === undefined && from.epoch !== epoch))) {
-      this.#lose(from.epoch === epoch ? "trimmed" : "epoch", from, epoch, newest);
+      // The first life of an inbox may begin more than once: nothing was in it that could be lost.
+      if (!this.isInbox || from.offset > 0)
+        this.#lose(from.epoch === epoch ? "trimmed" : "epoch", from, epoch, newest);
+      // Of an inbox, what is not acknowledged follows all the same.
+      if (this.isInbox) Object.assign(this, { epoch, offset: begin, floor: 0 });
     } else if (from) {
       Object.assign(this, from);
+    } else if (begin !== null && this.last === 0) {
+      Object.assign(this, { epoch, offset: begin });     // what is not acknowledged follows
     } else if (this.last > 0 || this.isInbox) {
       Object.assign(this, { epoch, offset: null });
       if (recovered !== true) this.floor = this.isInbox ? 0 : Math.max(0, newest - this.last);
@@ -237,7 +247,9 @@ class Room {
       Object.assign(this, { epoch, offset: newest });
       this.#keep();
     }
-    this.#ready({ room: this.name, epoch, offset: newest, recovered });
+    this.#ready({ room: this.name, epoch, offset: newest, recovered, ...(begin !== null && { acked: begin }) });
+    // Said to others while we were away.
+    if (known !== null && begin > known) this.core.tellAcked(this, begin);
   }
   #ready(answer) {
     this.joined = true;
@@ -261,6 +273,7 @@ class Room {
   reset(epoch, offset) {
     if (!this.joined) return;
     this.newest = offset;
+    if (this.isInbox) this.acked = 0;
     this.#lose("reset", { epoch: this.epoch, offset: this.offset ?? offset }, epoch, offset);
   }
   /** A stream that did not ask by cursor has had time for its replay, and nothing came. */
@@ -293,7 +306,8 @@ class Room {
     }
   }
   #keep() {
-    if (this.offset !== null && this.core.rooms.get(this.name) === this)
+    // What is remembered of an inbox is what was acknowledged, and the gateway remembers it.
+    if (this.offset !== null && !this.isInbox && this.core.rooms.get(this.name) === this)
       this.core.positions.keep(this.name, this.epoch, this.offset);
   }
 
@@ -312,7 +326,7 @@ class Room {
         const page = await this.core.request("history", { room: this.name, ...fields });
         const messages = Array.isArray(page.messages) ? page.messages.filter((one) => isOffset(one?.offset)) : [];
         const first = messages[0]?.offset ?? page.offset + 1;
-        if (since && (page.epoch !== since.epoch || first > seen + 1)) {
+        if (since && (page.epoch !== since.epoch || (first > seen + 1 && !this.isInbox))) {
           const offset = first - 1;
           this.each("lost", { room: this.name, reason: page.epoch === since.epoch ? "trimmed" : "epoch", since,
             epoch: page.epoch, offset, missed: page.epoch === since.epoch ? offset - seen : null }, [entry]);
@@ -330,6 +344,13 @@ class Room {
     entry.waiting = null;
     for (const message of waited)
       if (!(message.offset <= seen)) this.each("message", message, [entry]);
+  }
+
+  /** The gateway cannot carry it now: says so, and is joined again after `wait`. */
+  pause(error, wait) {
+    this.joined = this.joining = false;
+    this.notBefore = monotonic() + wait;
+    for (const entry of [...this.entries]) this.core.report(error, entry);
   }
 
   /** Ends subscriptions for good, and says why. */
@@ -565,6 +586,7 @@ class StreamLink {
   #retry;
   #lastComment = 0;
   #foreign = false;
+  #hasLast = false;
 
   /**
    * `beside`: there is a stream that lives until this one takes over. `replay`: how many messages of
@@ -603,8 +625,13 @@ class StreamLink {
   #url() {
     const query = this.rooms.map(({ name }) => ["room", name]);
     const wishes = this.rooms.map((room) => (room.resumePoint ? this.#replay : room.last));
-    const last = Math.max(0, ...wishes);
-    if (last > 0 && !this.#cursor) query.push(["last", Math.min(last, 0xffffffff)]);
+    let last = this.#cursor ? 0 : Math.max(0, ...wishes);
+    // It is one number for all rooms. An inbox that begins would have begun with what is not
+    // acknowledged; now that has to be among its newest.
+    const beginsUnread = (room) => room.isInbox && room.last === 0 && room.resumePoint === null;
+    if (last > 0 && this.rooms.some(beginsUnread)) last = Math.max(last, this.#replay);
+    if (last > 0) query.push(["last", Math.min(last, 0xffffffff)]);
+    this.#hasLast = last > 0;
     const device = this.rooms.find((room) => room.device)?.device;
     if (device) query.push(["device", device]);
     return this.#core.address("sse", query);
@@ -649,7 +676,7 @@ class StreamLink {
       for (const room of this.rooms) {
         const answer = Object.hasOwn(rooms, room.name) ? rooms[room.name] : null;
         if (this.#dead || !isObject(answer) || !text(answer.epoch) || !isOffset(answer.offset)) continue;
-        if (room.entries.size > 0) room.accept(answer.epoch, answer.offset, answer.recovered, asked.get(room));
+        if (room.entries.size > 0) room.accept(answer, asked.get(room));
       }
       if (!this.#dead) this.#watch();
       return;
@@ -672,8 +699,10 @@ class StreamLink {
   /** The most that one of the rooms has to catch up. */
   #missing(answers, asked) {
     const of = (room) => {
-      const from = room.position ?? asked.get(room);
       const answer = Object.hasOwn(answers, room.name) ? answers[room.name] : null;
+      let from = room.position ?? asked.get(room);
+      const unread = room.isInbox && (from ? from.epoch !== answer?.epoch : room.last === 0);
+      if (unread && this.#hasLast && isOffset(answer?.acked)) from = { epoch: answer.epoch, offset: answer.acked };
       return from && from.epoch === answer?.epoch && isOffset(answer.offset) ? answer.offset - from.offset : 0;
     };
     return Math.max(0, ...this.rooms.map(of));
@@ -869,7 +898,7 @@ class Core {
     for (const key of Object.keys(handlers ?? {}))
       if (!CALLBACKS.has(key)) throw new TypeError(`subscribe() has no callback ${key}`);
     let { since } = options;
-    if (since === undefined && !isPattern) since = this.positions.load(name);
+    if (since === undefined && !isPattern && !name.startsWith("@")) since = this.positions.load(name);
     if (since && !(text(since.epoch) && isOffset(since.offset))) throw new TypeError("since is { epoch, offset }");
 
     const all = isPattern ? this.patterns : this.rooms;
@@ -882,7 +911,8 @@ class Core {
       all.set(name, room);
       this.#roomsChanged();
     } else if (room.joined) {
-      const answer = isPattern ? { pattern: name } : { room: name, epoch: room.epoch, offset: room.newest };
+      const answer = isPattern ? { pattern: name } : { room: name, epoch: room.epoch, offset: room.newest,
+        ...(room.acked !== null && { acked: room.acked }) };
       entry.resolve(answer);
       queueMicrotask(() => room.each("subscribed", answer, [entry]));
     }
@@ -949,9 +979,9 @@ class Core {
       if (room.entries.size === 0 || link !== this.link) return;
       room.joining = false;
       const known = error?.code === "already_subscribed" ? this.#serverRooms.get(room.name) : null;
-      if (known) return room.accept(known.epoch, known.offset, undefined, asked);
+      if (known) return room.accept(known, asked);
       if (!error && (room.isPattern || (text(reply.epoch) && isOffset(reply.offset))))
-        return room.accept(reply.epoch, reply.offset, reply.recovered, asked);
+        return room.accept(reply, asked);
       error = about(room.name, error ?? new FanfareError("internal", "an answer without a position"));
       if (!TRY_AGAIN.has(error.code)) return room.end(error);
       if (error.code === "rate_limited") {
@@ -990,19 +1020,31 @@ class Core {
       if (!text(frame.epoch) || !isOffset(frame.offset)) return;
       if (op === "reset") return room?.reset(frame.epoch, frame.offset);
       this.#serverRooms.set(name, { epoch: frame.epoch, offset: frame.offset });
-      if (room) return room.accept(frame.epoch, frame.offset, undefined, room.resumePoint);
+      if (room) return room.accept(this.#serverRooms.get(name), room.resumePoint);
       this.emit("subscribed", { room: name, epoch: frame.epoch, offset: frame.offset });
     } else if (op === "unsubscribed") {
       this.#serverRooms.delete(name);
       const error = errorOf(frame);
       if (room) link.forget?.(room);
+      if (room && TRY_AGAIN.has(error.code)) return this.#comeBack(room, error);
       room?.end(error, "unsubscribed");
       this.emit("unsubscribed", { room: name, code: error.code, message: error.message });
     } else if (op === "acked") {
-      const acked = { room: name, offset: frame.offset };
-      room?.each("acked", acked);
-      this.emit("acked", acked);
+      if (isOffset(frame.offset)) this.tellAcked(room ?? { name }, frame.offset);
     }
+  }
+  tellAcked(room, offset) {
+    const acked = { room: room.name, offset };
+    room.acked = offset;
+    room.each?.("acked", acked);
+    this.emit("acked", acked);
+  }
+  /** The gateway put a room out that it could not read; that passes. */
+  #comeBack(room, error) {
+    const wait = backoffDelay(room.refusals++, this.#backoff);
+    room.pause(error, wait);
+    if (this.#socket) this.#pump();
+    else this.#changeTimer.set(wait, () => this.#restream());
   }
   forPatterns(message) {
     const fitting = [...this.patterns.values()].filter(({ name }) => matches(name, message.room));
@@ -1042,6 +1084,7 @@ class Core {
   request(op, fields, { again = true, wait = true } = {}) {
     return new Promise((resolve, reject) => {
       const request = { op, fields, again, wait, sent: false, timer: new Timer() };
+      if (op === "ack") request.epoch = this.rooms.get(fields.room)?.epoch;
       request.settle = (error, reply) => {
         request.timer.clear();
         request.settled = true;
@@ -1060,15 +1103,19 @@ class Core {
   #dispatch(request) {
     const refuse = (code, message) => request.settle(new FanfareError(code, message));
     if (this.state === "closed") return refuse("closed", "the client is closed");
-    if (this.#isStream) return request.settle(needsSocket(request));
+    if (this.#isStream && request.op !== "ack") return request.settle(needsSocket(request));
     const link = this.#socket;
     if (link && link.inFlight >= IN_FLIGHT_MAX) return refuse("limit_reached", "too many requests in flight");
     // A publish may need the subscription that was asked for just before.
     if (link && !this.#mustWait(request)) return this.#transmit(link, request);
+    if (this.#openStream && !this.#mustWait(request)) return this.#post(this.#openStream, request);
     if (!link && !request.wait) return refuse("unavailable", "not connected");
     if (this.#waiting.length >= WAITING_MAX)
       return refuse("limit_reached", "too many requests wait for a connection");
     this.#waiting.push(request);
+  }
+  get #openStream() {
+    return this.link?.isOpen && this.link.kind === "sse" ? this.link : null;
   }
   get #isStream() {
     if (this.#transport === "sse" || !this.WebSocket) return true;
@@ -1079,6 +1126,7 @@ class Core {
     return Boolean(room && !room.joined && room.refusals === 0);
   }
   #transmit(link, request) {
+    if (this.#isOutdated(request)) return;
     const done = (error, reply) => { if (!request.settled) request.settle(error, reply); };
     try {
       link.send(request.op, request.fields, done, request);
@@ -1087,31 +1135,51 @@ class Core {
       request.settle(error);
     }
   }
-  /** Sends what waited, in its order. */
+  /** Sends what waited, in its order. By a stream only acknowledgements wait. */
   flush() {
-    const link = this.#socket;
+    const link = this.#socket ?? this.#openStream;
     if (!link) return;
     for (const request of [...this.#waiting]) {
       if (request.settled || this.#mustWait(request)) continue;
       this.#waiting.splice(this.#waiting.indexOf(request), 1);
-      this.#transmit(link, request);
+      if (link.kind === "sse") this.#post(link, request);
+      else this.#transmit(link, request);
     }
   }
-  async ack(room, offset) {
-    if (this.link?.kind !== "sse" || !this.link.isOpen) return this.request("ack", { room, offset });
+  /** An offset of an inbox that has begun anew since would acknowledge what nobody has seen. */
+  #isOutdated({ op, epoch, fields, settle }) {
+    const room = op === "ack" ? this.rooms.get(fields.room) : null;
+    if (!epoch || !room || room.epoch === epoch) return false;
+    settle(about(fields.room, new FanfareError("conflict", "the inbox has begun anew")));
+    return true;
+  }
+  async ack(name, offset) {
+    const answer = await this.request("ack", { room: name, offset });
+    const room = this.rooms.get(name);
+    if (room?.isInbox && isOffset(answer.offset)) room.acked = Math.max(room.acked ?? 0, answer.offset);
+    return answer;
+  }
+  /** An acknowledgement beside a stream. If that has been lost meanwhile, it goes by the next one. */
+  async #post(link, request) {
+    if (this.#isOutdated(request)) return;
+    request.sent = true;
     const headers = { "Content-Type": "application/json" };
     if (this.#jwt) headers.Authorization = "Bearer " + this.#jwt;
-    const body = JSON.stringify({ session: this.link.session, room, offset });
-    const url = this.address("sse/ack");
-    let response;
+    const { room, offset } = request.fields;
+    let error;
     try {
-      const answer = this.fetch(url, { method: "POST", headers, body });
-      response = await within(this.#options.timeout ?? 30_000, answer, "no answer to ack");
-    } catch (error) {
-      throw error instanceof FanfareError ? error : new FanfareError("unavailable", error.message);
+      const body = JSON.stringify({ session: link.session, room, offset });
+      const response = await this.fetch(this.address("sse/ack"), { method: "POST", headers, body });
+      if (response.ok) error = null;
+      else error = problemError(response.status, parseObject(await response.text()) ?? {});
+    } catch (fault) {
+      error = new FanfareError("unavailable", fault.message);
     }
-    if (response.ok) return { room, offset };
-    throw problemError(response.status, parseObject(await response.text()) ?? {});
+    if (request.settled) return;
+    if (error === null) return request.settle(null, { room, offset });
+    const mayPass = error.code === "not_found" || error.code === "unavailable";
+    if (!mayPass || link === this.#openStream) return request.settle(error);
+    this.#dispatch(request);
   }
 
   // -- tokens --
@@ -1372,7 +1440,9 @@ class Core {
       this.#pump();
       this.flush();
     } else {
-      for (const request of [...this.#waiting]) request.settle(needsSocket(request));
+      for (const request of [...this.#waiting])
+        if (request.op !== "ack") request.settle(needsSocket(request));
+      this.flush();
       this.#changeTimer.set(0, () => this.#restream());     // the rooms may have changed meanwhile
     }
   }

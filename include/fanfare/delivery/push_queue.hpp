@@ -1,0 +1,89 @@
+#pragma once
+// The contract of the durable queue of pushes. Design: docs/decisions/0014-push-queue.md.
+//
+// Calls are made on one reactor; `done` comes later there. A failure of the disk is told in `code`
+// and `detail` (static text); nothing of that call has happened then.
+
+#include <fanfare/base/clock.hpp>
+#include <fanfare/base/error.hpp>
+#include <fanfare/delivery/devices.hpp>
+#include <fanfare/delivery/notification.hpp>
+#include <fanfare/delivery/provider.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace fanfare::delivery {
+
+/// One notification for one device.
+struct PushJob {
+    std::int64_t id = 0;        // in the queue
+    Notification notification;  // with its data
+    PushDevice device;          // with its token
+    std::uint32_t attempts = 0; // made
+    WallMillis due = 0;         // not before
+    WallMillis queued = 0;      // since when it is a job
+};
+
+/// A place in a lane.
+struct PushCursor {
+    WallMillis due = 0;
+    std::int64_t id = 0;
+    friend auto operator<=>(const PushCursor&, const PushCursor&) = default;
+};
+
+struct PushJobs {
+    Code code = Code::ok;
+    const char* detail = nullptr;
+    std::vector<PushJob> jobs; // in the order of due and id
+    PushCursor end;            // behind the last one
+    bool more = false;         // more are due
+    WallMillis next = 0;       // when the next one behind these is due; 0: there is none
+};
+
+/// What became of an attempt.
+struct PushResult {
+    enum class Fate : std::uint8_t {
+        sent,    // the service took it
+        again,   // it stays a job, due at `again_at`
+        dropped, // the device is dead: it goes, and its other jobs with it
+        dead,    // a dead letter
+        void_,   // its time is over: nothing is sent any more
+    };
+    std::int64_t job = 0;
+    Fate fate = Fate::again;
+    WallMillis again_at = 0;
+    bool counts = true; // as an attempt
+    std::string provider;
+    PushOutcome outcome;
+};
+struct Settled {
+    Code code = Code::ok;
+    const char* detail = nullptr;
+    std::vector<StatusChange> changes;
+};
+
+struct PushDepth {
+    std::uint64_t jobs = 0;
+    WallMillis oldest = 0; // queued; 0: none
+};
+
+class PushQueue {
+  public:
+    virtual ~PushQueue() = default;
+    /// Called when there may be new jobs. Any thread; once, before anything else.
+    virtual void on_work(std::function<void()> tell) = 0;
+    /// Jobs of a lane that are due by `now`, behind `after`, at most `limit`.
+    virtual void read(Priority lane, const PushCursor& after, WallMillis now, std::size_t limit,
+                      std::function<void(PushJobs)> done) = 0;
+    /// Writes down what became of attempts, all or nothing. Not refused: jobs in flight are
+    /// bounded.
+    virtual void settle(std::vector<PushResult> results, std::function<void(Settled)> done) = 0;
+    /// By lane. Any thread; may be a moment old.
+    [[nodiscard]] virtual PushDepth depth(Priority lane) const = 0;
+};
+
+} // namespace fanfare::delivery
