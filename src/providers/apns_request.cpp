@@ -24,9 +24,8 @@ std::string collapse_id(std::string_view key) {
 }
 
 std::string priority_of(delivery::Priority priority, ApnsPushType type) {
-    const bool later =
-        type == ApnsPushType::background ||
-        (type == ApnsPushType::alert && priority == delivery::Priority::low);
+    const bool later = type == ApnsPushType::background ||
+                       (type == ApnsPushType::alert && priority == delivery::Priority::low);
     return later ? "5" : "10";
 }
 

@@ -16,7 +16,8 @@ namespace fanfare::providers {
 ///   apns-id           the notification's 16 bytes as a UUID: the same for each attempt
 ///   apns-priority     10, Apple's default, for critical, high and normal; 5 for low and for all
 ///                     that goes to the background, where Apple refuses 10
-///   apns-expiration   when its time is over, at most in 30 days; 0 (one try, not stored) if that is
+///   apns-expiration   when its time is over, at most in 30 days; 0 (one try, not stored) if that
+///   is
 ///                     now; not there if it has none
 ///   apns-collapse-id  the collapse key; its hash if it is longer than 64 bytes or not plain ASCII
 [[nodiscard]] PushRequest apns_request(std::string_view topic, std::string_view authorization,

@@ -43,8 +43,7 @@ ApnsToken::ApnsToken(SigningKey key, std::string_view key_id, std::string_view t
 bool ApnsToken::is_old(const Value& value, std::chrono::milliseconds age) const {
     const std::int64_t wall_age = clock_.wall() - value.issued_at * 1'000;
     constexpr std::int64_t skew = 60'000; // a clock that is being slewed back a little
-    return clock_.mono() - value.made >= age.count() || wall_age >= age.count() ||
-           wall_age < -skew;
+    return clock_.mono() - value.made >= age.count() || wall_age >= age.count() || wall_age < -skew;
 }
 
 bool ApnsToken::may_make() const {

@@ -68,8 +68,8 @@ class ApnsToken {
     ValueRef current_;
     ValueRef previous_;
     std::uint64_t generations_ = 0;
-    MonoMillis made_ = 0;          // the newest
-    std::int64_t newest_iat_ = 0;  // of the newest
+    MonoMillis made_ = 0;         // the newest
+    std::int64_t newest_iat_ = 0; // of the newest
 };
 
 } // namespace fanfare::providers

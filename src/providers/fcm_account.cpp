@@ -67,8 +67,7 @@ class Members {
 /// In the path of each request.
 bool is_project_id(std::string_view id) {
     return std::all_of(id.begin(), id.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == ':' ||
-               c == '.';
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == ':' || c == '.';
     });
 }
 
@@ -89,8 +88,7 @@ FcmAccount read_fcm_account(std::string_view json, std::string_view name) {
     const std::string_view project = members.required("project_id");
     if (!is_project_id(project)) fail(name, "`project_id` is not the id of a project");
     const std::string_view email = members.required("client_email");
-    if (email.find('@') == std::string_view::npos)
-        fail(name, "`client_email` is not an address");
+    if (email.find('@') == std::string_view::npos) fail(name, "`client_email` is not an address");
     const std::string_view token_uri = members.required("token_uri");
     if (!is_url(token_uri)) fail(name, "`token_uri` must be an https URL");
     return {std::string{project}, std::string{email},

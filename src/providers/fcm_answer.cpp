@@ -58,8 +58,8 @@ constexpr std::array status_words{
 
 template <std::size_t Size>
 std::optional<Meaning> find_word(const std::array<Word, Size>& words, std::string_view word) {
-    const auto found = std::find_if(words.begin(), words.end(),
-                                    [&](const Word& one) { return one.word == word; });
+    const auto found =
+        std::find_if(words.begin(), words.end(), [&](const Word& one) { return one.word == word; });
     if (found == words.end()) return std::nullopt;
     return found->meaning;
 }
@@ -75,8 +75,8 @@ Meaning by_http_status(int status) {
 
 /// What of a failure's body counts.
 struct Body {
-    std::string status;     // error.status
-    std::string error_code; // of FcmError
+    std::string status;           // error.status
+    std::string error_code;       // of FcmError
     bool token_text = false;      // error.message speaks of a bad token
     bool token_violation = false; // BadRequest names message.token
     bool other_violation = false; // BadRequest names something else

@@ -65,9 +65,9 @@ class FcmToken {
     ValueRef value_;
     std::uint64_t generations_ = 0;
     bool fetching_ = false;
-    MonoMillis not_before_ = 0;      // of the next fetch, after a failure
-    std::uint32_t faults_ = 0;       // in a row
-    std::uint32_t refusals_ = 0;     // of young tokens, in a row
+    MonoMillis not_before_ = 0;  // of the next fetch, after a failure
+    std::uint32_t faults_ = 0;   // in a row
+    std::uint32_t refusals_ = 0; // of young tokens, in a row
 };
 
 } // namespace fanfare::providers

@@ -61,8 +61,8 @@ void check_key(JoseAlgorithm algorithm, const EVP_PKEY& key, std::string_view na
     if (EVP_PKEY_get_base_id(&key) != EVP_PKEY_RSA)
         fail(name, "is not an RSA key, which RS256 needs");
     if (EVP_PKEY_get_bits(&key) < rsa_bits_min)
-        fail(name, "has " + std::to_string(EVP_PKEY_get_bits(&key)) +
-                       " bits: RS256 needs at least 2048");
+        fail(name,
+             "has " + std::to_string(EVP_PKEY_get_bits(&key)) + " bits: RS256 needs at least 2048");
 }
 
 /// OpenSSL gives DER; JOSE wants both numbers at full length.

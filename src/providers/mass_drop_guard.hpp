@@ -4,7 +4,8 @@
 // Apple calls each token bad that belongs to the other environment, Google each that belongs to
 // another project: with a wrong setting that is all of them. So a credential whose answers are of
 // that kind by more than a fifth of the newest hundred drops no device any more, until an operator
-// has looked at it. Until then 20 tokens at most are lost; they come back with the app's next start.
+// has looked at it. Until then 20 tokens at most are lost; they come back with the app's next
+// start.
 
 #include "push_answer.hpp"
 

@@ -67,13 +67,13 @@ PkeyPtr p256_private_key(std::string_view scalar) {
     const std::string point = public_of(number.get());
 
     const ParamBuildPtr build{OSSL_PARAM_BLD_new()};
-    FANFARE_ASSERT(
-        build &&
-        OSSL_PARAM_BLD_push_utf8_string(build.get(), OSSL_PKEY_PARAM_GROUP_NAME,
-                                        SN_X9_62_prime256v1, 0) == 1 &&
-        OSSL_PARAM_BLD_push_octet_string(build.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(),
-                                         point.size()) == 1 &&
-        OSSL_PARAM_BLD_push_BN(build.get(), OSSL_PKEY_PARAM_PRIV_KEY, number.get()) == 1);
+    FANFARE_ASSERT(build &&
+                   OSSL_PARAM_BLD_push_utf8_string(build.get(), OSSL_PKEY_PARAM_GROUP_NAME,
+                                                   SN_X9_62_prime256v1, 0) == 1 &&
+                   OSSL_PARAM_BLD_push_octet_string(build.get(), OSSL_PKEY_PARAM_PUB_KEY,
+                                                    point.data(), point.size()) == 1 &&
+                   OSSL_PARAM_BLD_push_BN(build.get(), OSSL_PKEY_PARAM_PRIV_KEY, number.get()) ==
+                       1);
     const ParamsPtr params{OSSL_PARAM_BLD_to_param(build.get())};
     const PkeyCtxPtr context{EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr)};
     EVP_PKEY* made = nullptr;
@@ -91,10 +91,9 @@ std::string p256_point(const EVP_PKEY& key) {
         BIGNUM* raw = nullptr;
         const bool got = EVP_PKEY_get_bn_param(&key, names[i], &raw) == 1;
         const BnPtr number{raw};
-        FANFARE_ASSERT(got &&
-                       BN_bn2binpad(number.get(),
-                                    as_uchar(point.data() + 1 + i * p256_scalar_bytes),
-                                    p256_scalar_bytes) == static_cast<int>(p256_scalar_bytes));
+        FANFARE_ASSERT(
+            got && BN_bn2binpad(number.get(), as_uchar(point.data() + 1 + i * p256_scalar_bytes),
+                                p256_scalar_bytes) == static_cast<int>(p256_scalar_bytes));
     }
     return point;
 }

@@ -32,13 +32,14 @@ class Scan {
     }
     /// Exactly so many digits.
     int digits(std::size_t count) {
-        int value = 0;
-        if (text_.size() < count) fail();
-        for (std::size_t i = 0; good_ && i < count; ++i) {
-            if (!is_digit(text_[i])) fail();
-            value = value * 10 + (text_[i] - '0');
+        const std::string_view digits = text_.substr(0, count);
+        if (digits.size() < count || !std::all_of(digits.begin(), digits.end(), is_digit)) {
+            fail();
+            return 0;
         }
-        if (good_) text_.remove_prefix(count);
+        int value = 0;
+        for (const char c : digits) value = value * 10 + (c - '0');
+        text_.remove_prefix(count);
         return value;
     }
     /// A day of the month as asctime writes it: two digits, or a blank and one.
@@ -136,9 +137,8 @@ std::optional<WallMillis> parse_rfc850(std::string_view text, WallMillis now) {
     read_time(scan, parts);
     scan.expect(" GMT");
     if (!scan.done()) return std::nullopt;
-    const std::chrono::year_month_day today{
-        std::chrono::floor<std::chrono::days>(std::chrono::sys_time<milliseconds>{
-            milliseconds{now}})};
+    const std::chrono::year_month_day today{std::chrono::floor<std::chrono::days>(
+        std::chrono::sys_time<milliseconds>{milliseconds{now}})};
     const int this_year = static_cast<int>(today.year());
     parts.year = this_year - this_year % 100 + in_century;
     if (parts.year > this_year + 50) parts.year -= 100;

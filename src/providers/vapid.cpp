@@ -53,9 +53,10 @@ std::shared_ptr<const std::string> Vapid::make(const std::string& origin,
 }
 
 void Vapid::forget_oldest() {
-    const auto oldest = std::min_element(
-        tokens_.begin(), tokens_.end(),
-        [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
+    const auto oldest =
+        std::min_element(tokens_.begin(), tokens_.end(), [](const auto& a, const auto& b) {
+            return a.second.used < b.second.used;
+        });
     tokens_.erase(oldest);
 }
 

@@ -51,8 +51,8 @@ class Vapid {
     std::string public_key_;
     std::string subject_;
     const Clock& clock_;
-    /// Reactors share the tokens: a push holds it for one look-up, and for a signature (0.1 ms) when
-    /// an origin is new or half of a token's life is over.
+    /// Reactors share the tokens: a push holds it for one look-up, and for a signature (0.1 ms)
+    /// when an origin is new or half of a token's life is over.
     mutable std::mutex mutex_;
     // under `mutex_`
     std::unordered_map<std::string, Token> tokens_; // by origin

@@ -13,8 +13,8 @@ namespace {
 using delivery::PushVerdict;
 
 struct Body {
-    std::string reason;      // "VapidPkHashMismatch" (Apple), "errno 109" (Mozilla); empty: none
-    bool about_key = false;  // it speaks of VAPID
+    std::string reason;     // "VapidPkHashMismatch" (Apple), "errno 109" (Mozilla); empty: none
+    bool about_key = false; // it speaks of VAPID
     bool new_connection = false;
 };
 
@@ -61,10 +61,10 @@ Body read_object(simdjson::dom::object object) {
 }
 
 bool contains(std::string_view text, std::string_view lower_case) {
-    return std::search(text.begin(), text.end(), lower_case.begin(), lower_case.end(),
-                       [](char a, char b) {
-                           return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
-                       }) != text.end();
+    return std::search(
+               text.begin(), text.end(), lower_case.begin(), lower_case.end(), [](char a, char b) {
+                   return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
+               }) != text.end();
 }
 
 Body read_text(std::string_view text) {
