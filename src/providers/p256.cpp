@@ -83,8 +83,13 @@ PkeyPtr p256_private_key(std::string_view scalar) {
 }
 
 std::string p256_point(const EVP_PKEY& key) {
-    // By its coordinates: the encoded form may be the compressed one if the key's file had that.
     std::string point(p256_point_bytes, '\0');
+    std::size_t size = 0;
+    if (EVP_PKEY_get_octet_string_param(&key, OSSL_PKEY_PARAM_PUB_KEY, as_uchar(point.data()),
+                                        point.size(), &size) == 1 &&
+        size == point.size())
+        return point;
+    // Given in the compressed form if the key's file had that: by its coordinates then.
     point[0] = '\x04';
     constexpr std::array<const char*, 2> names{OSSL_PKEY_PARAM_EC_PUB_X, OSSL_PKEY_PARAM_EC_PUB_Y};
     for (std::size_t i = 0; i < names.size(); ++i) {
