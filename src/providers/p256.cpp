@@ -87,9 +87,9 @@ std::string p256_point(const EVP_PKEY& key) {
     std::size_t size = 0;
     if (EVP_PKEY_get_octet_string_param(&key, OSSL_PKEY_PARAM_PUB_KEY, as_uchar(point.data()),
                                         point.size(), &size) == 1 &&
-        size == point.size())
+        size == point.size() && point.front() == '\x04')
         return point;
-    // Given in the compressed form if the key's file had that: by its coordinates then.
+    // In another form if the key's file had that: by its coordinates then.
     point[0] = '\x04';
     constexpr std::array<const char*, 2> names{OSSL_PKEY_PARAM_EC_PUB_X, OSSL_PKEY_PARAM_EC_PUB_Y};
     for (std::size_t i = 0; i < names.size(); ++i) {

@@ -117,3 +117,13 @@ TEST_CASE("jose: a key on P-256 from its 32 bytes, leading zeros too", "[provide
     CHECK(scalar_refusal(to_base64url(as_byte_view(std::string(32, '\xff')))) == wrong);
     CHECK(scalar_refusal("not base64!") == "vapid.key is neither PEM nor base64url");
 }
+
+TEST_CASE("jose: the public half is uncompressed, whatever form the file has", "[providers]") {
+    const char* const form = GENERATE("uncompressed", "compressed", "hybrid");
+    CAPTURE(form);
+    const SigningKey key{JoseAlgorithm::es256, ec_key_pem_in(form), "key.p8"};
+    CHECK(key.public_point().size() == 65);
+    CHECK(key.public_point().front() == '\x04');
+    CHECK(verified_by_point(key.sign_token(es_header, claims), key.public_point()) == claims);
+    CHECK(ERR_peek_error() == 0);
+}

@@ -8,6 +8,8 @@ namespace fanfare::test {
 
 /// PEM of new keys; `curve` by OpenSSL's name.
 std::string ec_key_pem(const char* curve = "prime256v1");
+/// On P-256, its public half in the form that OpenSSL calls so: "compressed", "hybrid".
+std::string ec_key_pem_in(const char* form);
 std::string rsa_key_pem(int bits);
 /// One RSA key for the whole process: they take long to make.
 const std::string& rsa_pem();

@@ -94,6 +94,13 @@ std::string ec_key_pem(const char* curve) {
     return private_pem(*key);
 }
 
+std::string ec_key_pem_in(const char* form) {
+    const PkeyPtr key{EVP_EC_gen("prime256v1")};
+    REQUIRE(EVP_PKEY_set_utf8_string_param(key.get(), OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                           form) == 1);
+    return private_pem(*key);
+}
+
 std::string rsa_key_pem(int bits) {
     const PkeyPtr key{EVP_RSA_gen(static_cast<unsigned>(bits))};
     REQUIRE(key);
