@@ -78,7 +78,7 @@ Result<PushRequest> webpush_request(WebPushEncryptor& encryptor, const WebPushEn
     fields.reserve(6);
     const auto ttl = seconds_left(content.expires, now, ttl_max).value_or(ttl_max);
     fields.push_back({"authorization", std::string{authorization}, true});
-    fields.push_back({"ttl", std::to_string(ttl.count())});
+    fields.push_back({"ttl", std::to_string(ttl.count()), true});
     fields.push_back({"urgency", std::string{urgency_of(content.priority)}});
     if (!content.collapse_key.empty())
         fields.push_back({"topic", topic_of(content.collapse_key), true});

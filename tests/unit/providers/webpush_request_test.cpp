@@ -48,8 +48,9 @@ TEST_CASE("webpush request: path and fields", "[providers]") {
     CHECK(field_of(request, "content-encoding") == "aes128gcm");
     CHECK(field_of(request, "content-type") == "application/octet-stream");
     CHECK(request.fields.size() == 6);
-    CHECK(never_indexed(request, "authorization"));
-    CHECK(never_indexed(request, "topic"));
+    for (const char* name : {"authorization", "ttl", "topic"}) CHECK(never_indexed(request, name));
+    for (const char* name : {"urgency", "content-encoding", "content-type"})
+        CHECK_FALSE(never_indexed(request, name));
     CHECK(request.body.size() == 86 + 256 + 1 + 16);
 }
 
