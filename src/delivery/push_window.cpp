@@ -111,6 +111,7 @@ void PushWindow::read(Priority which, Credential* filling) {
     Lane& lane = lanes_[lane_index(which)];
     lane.reading = true;
     lane.hole_is_next = filling == nullptr;
+    if (filling == nullptr && lane.pass_began == 0) lane.pass_began = reactor_.now();
     lane.read_at = reactor_.wall();
     const PushCursor after = filling != nullptr ? *filling->queue(which).hole : lane.front;
     const std::size_t limit = std::clamp<std::size_t>(size_ / 2, 1, page_max);
@@ -153,7 +154,7 @@ void PushWindow::on_read(Priority which, const PushCursor& after, Credential* fi
     lane.wanted = more;
     if (more) return;
     if (page.next != 0) lane.next = lane.next == 0 ? page.next : std::min(lane.next, page.next);
-    const MonoMillis took = reactor_.now() - lane.pass_began;
+    const MonoMillis took = reactor_.now() - std::exchange(lane.pass_began, 0);
     lane.back_not_before = reactor_.now() + std::max(back_every_ms, took * 10);
 }
 
@@ -195,7 +196,6 @@ void PushWindow::go_back(Lane& lane, const PushCursor& to) {
         lane.reconsider = std::min(lane.reconsider.value_or(to), to);
         return;
     }
-    if (!lane.wanted) lane.pass_began = reactor_.now();
     lane.front = std::min(lane.front, to);
     lane.wanted = true;
 }

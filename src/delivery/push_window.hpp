@@ -111,7 +111,7 @@ class PushWindow {
         MonoMillis not_before = 0; // after a failure
         MonoMillis back_at = 0;    // the last seconds are read again; 0: no news since
         MonoMillis back_not_before = 0;
-        MonoMillis pass_began = 0; // when `front` went back
+        MonoMillis pass_began = 0; // from somewhere to the end; 0: none is under way
         MonoMillis rescan_at = 0;
         bool hole_is_next = false; // they take turns with `front`
         // a read is under way
