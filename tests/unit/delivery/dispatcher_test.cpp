@@ -115,9 +115,8 @@ TEST_CASE("dispatcher: a lane that always finds others before it is not starved"
     world.put_many(400, Priority::low);
     world.settle();
     for (int i = 0; i < 210; ++i) world.answer(world.apns, taken);
-    const auto low = std::count_if(
-        world.queue.results.begin(), world.queue.results.end(),
-        [](const PushResult& result) { return result.job > 400; });
+    const auto low = std::count_if(world.queue.results.begin(), world.queue.results.end(),
+                                   [](const PushResult& result) { return result.job > 400; });
     CHECK(low >= 8);
     CHECK(low <= 12);
 }
@@ -187,7 +186,6 @@ TEST_CASE("dispatcher: more is read when half of what waits is gone", "[delivery
 
 TEST_CASE("dispatcher: a job that is known is not taken again", "[delivery][push]") {
     PushWorld world;
-    world.options.deadline = 1h;
     world.start();
     world.put_many(20);
     world.settle();
@@ -213,7 +211,9 @@ TEST_CASE("dispatcher: a page that is older than what happened meanwhile is no n
     world.queue.tell();
     world.pass(2s); // the last seconds are asked for, and the answer is on its way
 
-    SECTION("the job was settled") { world.answer(world.apns, taken); }
+    SECTION("the job was settled") {
+        world.answer(world.apns, taken);
+    }
     SECTION("the job was cancelled before it was seen") {
         const PushJob waiting = world.job("b");
         world.queue.put(waiting);
@@ -369,8 +369,12 @@ TEST_CASE("dispatcher: a user is sent so many a minute, and nobody waits for it"
 
 TEST_CASE("dispatcher: so many a second begin", "[delivery][push]") {
     PushWorld world;
-    SECTION("of all") { world.options.rate_per_second = 20; }
-    SECTION("of one provider") { world.options.provider_rate_per_second = 10; }
+    SECTION("of all") {
+        world.options.rate_per_second = 20;
+    }
+    SECTION("of one provider") {
+        world.options.provider_rate_per_second = 10;
+    }
     world.apns.script = world.fcm.script = [](const auto&) { return taken; };
     world.start();
     world.put_many(500, Priority::normal, Platform::ios);

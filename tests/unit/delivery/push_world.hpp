@@ -110,9 +110,8 @@ class MemoryQueue final : public PushQueue {
         auto released = std::move(held.value());
         held.reset();
         for (auto& each : released)
-            reactor_.post([each = std::make_shared<std::function<void()>>(std::move(each))] {
-                (*each)();
-            });
+            reactor_.post(
+                [each = std::make_shared<std::function<void()>>(std::move(each))] { (*each)(); });
     }
 
     bool read_fails = false;
@@ -124,7 +123,7 @@ class MemoryQueue final : public PushQueue {
     std::size_t settles = 0;
     std::size_t largest_batch = 0;
     std::size_t under_way_max = 0;
-    std::vector<PushResult> results; // settled
+    std::vector<PushResult> results;  // settled
     std::map<std::int64_t, int> ends; // how often a job came to an end
     std::size_t unknown = 0;          // results of what is no job
 
@@ -132,9 +131,8 @@ class MemoryQueue final : public PushQueue {
     void answer(std::optional<std::deque<std::function<void()>>>& held,
                 std::function<void()> done) {
         if (held) return held->push_back(std::move(done));
-        reactor_.post([done = std::make_shared<std::function<void()>>(std::move(done))] {
-            (*done)();
-        });
+        reactor_.post(
+            [done = std::make_shared<std::function<void()>>(std::move(done))] { (*done)(); });
     }
     void erase(std::int64_t id) {
         const auto [lane, place] = places_.at(id);
@@ -249,7 +247,7 @@ inline PushOutcome unseen() {
 struct PushWorld {
     PushWorld() {
         options.user_rate_per_minute = 0;
-        options.attempts = 3;
+        options.deadline = 24h; // what is not answered in a test is in flight
     }
     void start() {
         dispatcher = std::make_unique<Dispatcher>(
