@@ -258,6 +258,8 @@ void H2Link::after_events() {
         lose(session_->broken());
     else if (session_->over())
         lose(session_->open() != 0 ? "the peer broke the protocol" : "");
+    else if (session_->draining() && session_->open() == 0)
+        close(H2LinkEnd::lost, false); // ids at their end: the peer knows nothing of it
     else
         note_idle();
 }

@@ -136,6 +136,8 @@ TlsClient::TlsClient(TlsContext& context, const std::string& host)
 }
 
 TlsClient::~TlsClient() {
+    // Without this OpenSSL forbids to resume the session: peers often go without a goodbye.
+    if (ready_ && error_.empty()) SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(ssl_);
 }
 
