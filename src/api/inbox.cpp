@@ -133,6 +133,7 @@ using Timelines = std::vector<std::vector<delivery::TimelineEntry>>;
 struct Page {
     InboxView view;
     std::vector<delivery::PushDevice> devices;
+    delivery::Channels served = 0;
 };
 
 /// `timelines`: one per notification. Each has its beginning, so an empty one could not be read, or
@@ -156,7 +157,7 @@ void answer_export(const AnswerTo& to, const std::string& user, const Page& page
         json.key("notifications").begin_array();
         for (std::size_t i = 0; i < view.notifications.size(); ++i) {
             json.begin_object().field("offset", view.notifications[i].offset);
-            write_notification(json, view.notifications[i]);
+            write_notification(json, view.notifications[i], timelines[i], page.served);
             json.key("timeline");
             write_events(json, timelines[i]);
             json.end_object();
@@ -185,14 +186,15 @@ void export_user(Api::Context& context, http::Exchange& exchange) {
     query.user = *user;
     query.records = true;
     if (!read_page(exchange, query)) return;
-    context.devices->list(*user, [&log = context.inboxes->log(), to = AnswerTo{exchange},
-                                  query](const delivery::DeviceList& list) {
+    context.devices->list(*user, [&log = context.inboxes->log(), to = AnswerTo{exchange}, query,
+                                  served =
+                                      context.options.channels](const delivery::DeviceList& list) {
         if (to.failed(list.code, list.detail)) return;
-        log.view(query,
-                 [&log, to, name = query.user, devices = list.devices](const InboxView& view) {
-                     if (to.failed(view.code, view.detail)) return;
-                     export_page(log, to, name, std::make_shared<const Page>(Page{view, devices}));
-                 });
+        log.view(query, [&log, to, name = query.user, devices = list.devices,
+                         served](const InboxView& view) {
+            if (to.failed(view.code, view.detail)) return;
+            export_page(log, to, name, std::make_shared<const Page>(Page{view, devices, served}));
+        });
     });
 }
 

@@ -2,7 +2,9 @@
 
 #include <fanfare/base/clock.hpp>
 
+#include <algorithm>
 #include <string_view>
+#include <vector>
 
 namespace fanfare::api {
 namespace {
@@ -12,17 +14,76 @@ using delivery::Event;
 using delivery::Notification;
 using delivery::TimelineEntry;
 
-/// The channels whose messages go through a provider, of which there is none yet.
-constexpr bool needs_provider(Channel channel) noexcept {
-    return channel != delivery::realtime;
+using Timeline = std::vector<TimelineEntry>;
+
+constexpr bool is_about_push(Event event) noexcept {
+    return event == Event::push_sent || event == Event::push_retry || event == Event::push_failed ||
+           event == Event::device_dropped;
 }
 
-void write_outcome(JsonWriter& json, const Notification& notification, Channel channel) {
+std::string_view push_status(Event event) noexcept {
+    using delivery::Status;
+    switch (event) {
+    case Event::push_sent:
+        return delivery::status_name(Status::sent);
+    case Event::push_retry:
+        return delivery::status_name(Status::retry);
+    default:
+        return delivery::status_name(Status::failed);
+    }
+}
+
+/// The value of `"device":` that a detail begins with, as it stands there: it tells devices apart.
+std::string_view device_of(std::string_view detail) noexcept {
+    return detail.substr(0, detail.find(R"(,"provider":)"));
+}
+
+void write_device(JsonWriter& json, const TimelineEntry& entry) {
+    json.begin_object()
+        .field("status", push_status(entry.event))
+        .field("attempts", std::uint64_t{entry.attempt})
+        .field("last_attempt", rfc3339(entry.time))
+        .key("push")
+        .raw(entry.detail)
+        .end_object();
+}
+
+void write_push(JsonWriter& json, const Notification& notification, const Timeline& timeline) {
+    std::vector<const TimelineEntry*> last; // of each device
+    bool begun = false;
+    for (const TimelineEntry& entry : timeline) {
+        begun |= entry.event == Event::processing && !entry.detail.empty();
+        if (!is_about_push(entry.event) || entry.detail.empty()) continue;
+        const auto at = std::find_if(last.begin(), last.end(), [&](const TimelineEntry* other) {
+            return device_of(other->detail) == device_of(entry.detail);
+        });
+        if (at == last.end())
+            last.push_back(&entry);
+        else
+            *at = &entry;
+    }
+    const bool sent = std::any_of(last.begin(), last.end(), [](const TimelineEntry* entry) {
+        return entry->event == Event::push_sent;
+    });
+    const bool failed = notification.status == delivery::Status::failed;
+    json.field("status", sent     ? delivery::status_name(delivery::Status::sent)
+                         : failed ? delivery::status_name(delivery::Status::failed)
+                         : begun  ? delivery::status_name(delivery::Status::processing)
+                                  : delivery::status_name(delivery::Status::pending));
+    json.key("devices").begin_array();
+    for (const TimelineEntry* const entry : last) write_device(json, *entry);
+    json.end_array();
+}
+
+void write_outcome(JsonWriter& json, const Notification& notification, const Timeline& timeline,
+                   Channel channel, delivery::Channels served) {
     json.begin_object().field("channel", delivery::channel_name(channel));
-    if (needs_provider(channel)) {
+    if ((served & channel) == 0) {
         json.field("status", delivery::status_name(delivery::Status::failed))
             .field("attempts", std::uint64_t{0})
             .field("reason", "no provider is configured");
+    } else if (channel == delivery::push) {
+        write_push(json, notification, timeline);
     } else {
         json.field("status", delivery::status_name(notification.status))
             .field("attempts", std::uint64_t{notification.attempts});
@@ -57,6 +118,12 @@ void write_detail(JsonWriter& json, const TimelineEntry& entry) {
     case Event::collapsed:
         json.field("by", entry.detail);
         return;
+    case Event::push_sent:
+    case Event::push_retry:
+    case Event::push_failed:
+    case Event::device_dropped:
+        json.key("push").raw(entry.detail);
+        return;
     default:
         json.field("reason", entry.detail);
     }
@@ -64,7 +131,8 @@ void write_detail(JsonWriter& json, const TimelineEntry& entry) {
 
 } // namespace
 
-void write_notification(JsonWriter& json, const Notification& notification) {
+void write_notification(JsonWriter& json, const Notification& notification,
+                        const Timeline& timeline, delivery::Channels served) {
     json.field("id", notification.id.text())
         .field("user_id", notification.user)
         .field("status", delivery::status_name(notification.status))
@@ -83,7 +151,8 @@ void write_notification(JsonWriter& json, const Notification& notification) {
         .field("attempts", std::uint64_t{notification.attempts});
     json.key("outcomes").begin_array();
     for (const Channel channel : delivery::all_channels)
-        if ((notification.channels & channel) != 0) write_outcome(json, notification, channel);
+        if ((notification.channels & channel) != 0)
+            write_outcome(json, notification, timeline, channel, served);
     json.end_array();
 }
 
@@ -96,6 +165,8 @@ void write_events(JsonWriter& json, const std::vector<TimelineEntry>& timeline) 
         if (entry.status) json.field("status", delivery::status_name(*entry.status));
         if (is_about_realtime(entry.event))
             json.field("channel", delivery::channel_name(delivery::realtime));
+        if (is_about_push(entry.event))
+            json.field("channel", delivery::channel_name(delivery::push));
         if (entry.attempt != 0) json.field("attempt", std::uint64_t{entry.attempt});
         if (!entry.detail.empty()) write_detail(json, entry);
         json.end_object();

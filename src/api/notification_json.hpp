@@ -9,8 +9,11 @@
 
 namespace fanfare::api {
 
-/// The members of a notification, but for its timeline.
-void write_notification(JsonWriter& json, const delivery::Notification& notification);
+/// The members of a notification. What became of it on each device is read from its timeline.
+/// `served`: the channels that there is a provider for.
+void write_notification(JsonWriter& json, const delivery::Notification& notification,
+                        const std::vector<delivery::TimelineEntry>& timeline,
+                        delivery::Channels served);
 
 /// An array: what happened, oldest first.
 void write_events(JsonWriter& json, const std::vector<delivery::TimelineEntry>& timeline);

@@ -27,7 +27,7 @@ delivery::Order order_of(Api::Context& context, NotificationBody& body, const st
     order.expires =
         order.created + std::min(body.ttl ? milliseconds{*body.ttl} : ttl_max, ttl_max).count();
     order.priority = body.priority;
-    order.channels = body.channels;
+    order.channels = body.channels != 0 ? body.channels : context.options.channels;
     if (!key.empty()) {
         order.key.append("key\n").append(caller).append("\nnotifications\n").append(key);
         order.fingerprint = fingerprint(body);
@@ -102,13 +102,13 @@ void create(Api::Context& context, http::Exchange& exchange) {
     });
 }
 
-using Write = void (*)(JsonWriter&, const Found&);
+using Write = void (*)(JsonWriter&, const Found&, delivery::Channels served);
 
 /// Looks up the notification of the path and answers with what `write` says of it.
 void show(Api::Context& context, http::Exchange& exchange, bool timeline, Write write) {
     const auto id = delivery::NotificationId::parse(exchange.path_parameter(0));
     const AnswerTo to{exchange};
-    const auto answer = [to, write](const Found& found) {
+    const auto answer = [to, write, served = context.options.channels](const Found& found) {
         if (to.failed(found.code, found.code == Code::not_found
                                       ? "there is no notification of this id"
                                       : found.detail))
@@ -116,7 +116,7 @@ void show(Api::Context& context, http::Exchange& exchange, bool timeline, Write 
         to.with([&](http::Response& response) {
             JsonWriter json{response.body};
             json.begin_object();
-            write(json, found);
+            write(json, found, served);
             json.end_object();
         });
     };
@@ -126,17 +126,17 @@ void show(Api::Context& context, http::Exchange& exchange, bool timeline, Write 
     answer(none);
 }
 
-void write_all(JsonWriter& json, const Found& found) {
-    write_notification(json, found.notification);
+void write_all(JsonWriter& json, const Found& found, delivery::Channels served) {
+    write_notification(json, found.notification, found.timeline, served);
 }
 
-void write_status(JsonWriter& json, const Found& found) {
+void write_status(JsonWriter& json, const Found& found, delivery::Channels /*served*/) {
     json.field("id", found.notification.id.text())
         .field("status", delivery::status_name(found.notification.status))
         .field("updated", rfc3339(found.notification.updated));
 }
 
-void write_timeline(JsonWriter& json, const Found& found) {
+void write_timeline(JsonWriter& json, const Found& found, delivery::Channels /*served*/) {
     json.field("id", found.notification.id.text())
         .field("status", delivery::status_name(found.notification.status))
         .key("events");
@@ -169,7 +169,7 @@ void add_notification_routes(Api::Context& context, http::Router& router) {
         };
         router.add(std::move(read));
     };
-    add("/api/v1/notifications/{id}", false, write_all);
+    add("/api/v1/notifications/{id}", true, write_all);
     add("/api/v1/notifications/{id}/status", false, write_status);
     add("/api/v1/notifications/{id}/timeline", true, write_timeline);
 }

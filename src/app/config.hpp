@@ -73,16 +73,20 @@ struct ApnsOptions { // `key` and `ca` are paths; key empty: off
     std::string team_id;
     std::string topic;
     std::string ca;
+    std::string key_text; // of the file; a secret
 };
 struct FcmOptions { // `service_account` and `ca` are paths; service_account empty: off
     std::string service_account;
     std::string endpoint = "https://fcm.googleapis.com";
     std::string ca;
+    std::string account_text; // of the file; a secret
 };
 struct WebPushOptions { // `private_key` and `ca` are paths; private_key empty: off
     std::string subject;
     std::string private_key;
     std::string ca;
+    bool private_addresses = false; // endpoints in private networks are pushed to
+    std::string key_text;           // of the file; a secret
 };
 
 struct Config {
@@ -109,6 +113,7 @@ struct Config {
     ApnsOptions apns;
     FcmOptions fcm;
     WebPushOptions webpush;
+    delivery::PushOptions push;
     log::Options log;
 
     /// Only requests whose Host is loopback are served, and there is a demo page at `/`.

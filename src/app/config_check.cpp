@@ -214,6 +214,7 @@ void check_config(Config& config, const ConfigNode& root, const std::string& dir
     check_rooms(checks);
     check_store(checks);
     check_who_can_connect(checks);
+    check_push(checks);
     check_unbuilt(checks);
 }
 

@@ -48,7 +48,9 @@ class Checks {
 
 /// Algorithms and keys of auth.jwt.
 void check_tokens(Checks& checks);
-/// What is checked already and cannot be used yet: server.tls, push, broker and store in Redis,
+/// Credentials of push services; keeps the texts of their files.
+void check_push(Checks& checks);
+/// What is checked already and cannot be used yet: server.tls, broker and store in Redis,
 /// auth.jwt.jwks_url.
 void check_unbuilt(Checks& checks);
 /// The section that is not built yet and `key` belongs to; empty if there is none.

@@ -292,6 +292,13 @@ KeyTable<Config> push_keys() {
             &WebPushOptions::private_key),
         key("push.webpush.ca", ca, "who signs the servers; empty: the system's", &Config::webpush,
             &WebPushOptions::ca),
+        key("push.webpush.private_addresses", boolean(),
+            "endpoints at private addresses are pushed to, e.g. of a push service of your own",
+            &Config::webpush, &WebPushOptions::private_addresses),
+        key("push.attempts", count(1, 100), "at one device, in all; then it is a dead letter",
+            &Config::push, &delivery::PushOptions::attempts),
+        key("push.backoff", duration(10ms, 1h), "before the second attempt; then it doubles",
+            &Config::push, &delivery::PushOptions::backoff_start),
     };
 }
 

@@ -61,6 +61,10 @@ void keep_fixed(const Config& running, Config& fresh) {
     fresh.room.rooms_max = running.room.rooms_max;
     fresh.idempotency = running.idempotency;
     fresh.store = running.store;
+    fresh.apns = running.apns;
+    fresh.fcm = running.fcm;
+    fresh.webpush = running.webpush;
+    fresh.inbox.pushes_to = running.inbox.pushes_to;
 }
 
 } // namespace
@@ -79,7 +83,10 @@ Server::Server(Config config, ListenSockets sockets)
         workers_.push_back(std::make_unique<Worker>(reactors_[i], process_, config_, settings,
                                                     store_.idempotency(), count));
     for (auto& worker : workers_) worker->connect(workers_);
-    if (store_.get() != nullptr) follow_inboxes();
+    if (store_.get() != nullptr) {
+        follow_inboxes();
+        if (config_.inbox.pushes_to != 0) start_push();
+    }
     listen(sockets);
 }
 
@@ -91,6 +98,17 @@ void Server::follow_inboxes() {
         worker.reactor().post(std::function<void()>{
             [&worker, changes = std::move(changes)] { worker.announce(changes); }});
     });
+}
+
+void Server::start_push() {
+    push_ = std::make_unique<ServerPush>(
+        config_, reactors_[0], store_.get()->push(),
+        [&worker = *workers_.front()](const std::vector<delivery::StatusChange>& changes) {
+            worker.announce(changes);
+        });
+    for (auto& worker : workers_)
+        worker->on_changes(
+            [this](const std::vector<delivery::StatusChange>& changes) { push_->moved(changes); });
 }
 
 void Server::listen(const ListenSockets& sockets) {
@@ -225,17 +243,19 @@ bool Server::reload(const std::function<Config()>& load) {
         store_.get()->set_rules(settings->rules, settings->room.position_ttl);
         store_.get()->inbox().set_options(settings->inbox);
     }
+    if (push_) push_->reload(fresh->push);
     log::configure(fresh->log);
     config_ = std::move(*fresh);
     return true;
 }
 
 void Server::report_reload(const Config& fresh) const {
-    constexpr std::array<std::string_view, 11> fixed{
+    constexpr std::array<std::string_view, 14> fixed{
         "node.name",       "server.listen", "server.ops_listen",
         "server.reactors", "server.tls",    "server.max_connections",
         "idempotency",     "rooms_max",     "clients.deflate_min",
-        "api.max_body",    "store"};
+        "api.max_body",    "store",         "push.apns",
+        "push.fcm",        "push.webpush"};
     std::string changed;
     std::string kept;
     for (const std::string& key : changed_keys(config_, fresh)) {
@@ -285,6 +305,13 @@ void Server::drain(const std::function<bool(std::chrono::milliseconds)>& cut_sho
     for (auto& worker : workers_)
         worker->reactor().post(
             std::function<void()>{[&worker, window = config_.drain] { worker->drain(window); }});
+    // What is at the push services is waited for: unanswered, it would be pushed again.
+    auto pushed = std::make_shared<std::promise<void>>();
+    const std::future<void> no_more_pushes = pushed->get_future();
+    if (push_)
+        push_->drain([pushed] { pushed->set_value(); });
+    else
+        pushed->set_value();
     // The close handshakes of the last ones may reach a little beyond the window.
     const MonoMillis end =
         system_clock().mono() + config_.drain.count() + config_.session.close_timeout.count();
@@ -293,6 +320,9 @@ void Server::drain(const std::function<bool(std::chrono::milliseconds)>& cut_sho
         log::warn("drain_cut_short", {{"connections", std::uint64_t{admission_.open()}}});
         break;
     }
+    while (system_clock().mono() < end &&
+           no_more_pushes.wait_for(std::chrono::seconds{0}) != std::future_status::ready)
+        if (cut_short(std::chrono::milliseconds{20})) break;
     log::info("stopped", {{"connections", std::uint64_t{admission_.open()}}});
 }
 

@@ -4,6 +4,7 @@
 
 #include "config.hpp"
 #include "reactor_watch.hpp"
+#include "server_push.hpp"
 #include "server_store.hpp"
 #include "worker.hpp"
 
@@ -67,6 +68,7 @@ class Server {
   private:
     void register_metrics();
     void follow_inboxes();
+    void start_push();
     void listen(const ListenSockets& sockets);
     void announce() const;
     void report_reload(const Config& fresh) const;
@@ -84,6 +86,7 @@ class Server {
     ServerStore store_;
     Process process_;
     std::vector<std::unique_ptr<Worker>> workers_;
+    std::unique_ptr<ServerPush> push_; // null: nothing is pushed
     std::vector<net::ListenAddress> addresses_;
     std::vector<net::ListenAddress> operations_;
     std::size_t connections_peak_ = 0; // since memory was given back

@@ -69,6 +69,9 @@ class Worker {
     /// Only these keys count until `apply`: the first step of a reload.
     void use_keys(const std::shared_ptr<const auth::ApiKeys>& keys);
     /// Tells who follows these notifications. Only with a store.
+    void on_changes(std::function<void(const std::vector<delivery::StatusChange>&)> tell) {
+        inboxes_->on_changes(std::move(tell));
+    }
     void announce(const std::vector<delivery::StatusChange>& changes) {
         inboxes_->announce(changes);
     }

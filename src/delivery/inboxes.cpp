@@ -121,6 +121,7 @@ void Inboxes::erase(const std::string& user, std::function<void(const Erased&)> 
 }
 
 void Inboxes::announce(const std::vector<StatusChange>& changes) {
+    if (tell_ && !changes.empty()) tell_(changes);
     for (const StatusChange& change : changes) {
         const std::string id = change.id.text();
         const std::string name = "@notifications:" + id;

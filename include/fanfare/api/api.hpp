@@ -27,6 +27,7 @@ struct Options {
     bool demo_page = false;                                // at `/`
     std::chrono::milliseconds idempotency_window{std::chrono::minutes{10}}; // of notifications
     std::size_t devices_max = 20; // of one user; above: refused
+    std::uint8_t channels = 1;    // of a notification that names none (delivery::Channels)
 };
 
 /// What the process knows about itself, asked when somebody asks. Callable on any reactor.

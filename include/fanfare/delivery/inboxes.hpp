@@ -30,6 +30,11 @@ class Inboxes final : public session::Inboxes {
     Inboxes& operator=(const Inboxes&) = delete;
     /// Once, before the reactors run: all reactors' inboxes, by index (this one included).
     void connect(std::vector<Inboxes*> all);
+    /// Who is told, beside `@notifications:{id}`, which statuses moved. Once, before the reactors
+    /// run.
+    void on_changes(std::function<void(const std::vector<StatusChange>&)> tell) {
+        tell_ = std::move(tell);
+    }
     /// From now on. On this reactor.
     void reload(const InboxOptions& options) { options_ = options; }
     [[nodiscard]] const InboxOptions& options() const noexcept { return options_; }
@@ -69,6 +74,7 @@ class Inboxes final : public session::Inboxes {
     session::Sessions& sessions_;
     InboxLog& log_;
     InboxOptions options_;
+    std::function<void(const std::vector<StatusChange>&)> tell_;
     std::vector<Inboxes*> all_;
     std::unique_ptr<Home> home_;
     Counter& placed_;
