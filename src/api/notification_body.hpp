@@ -18,12 +18,12 @@ namespace fanfare::api {
 
 /// Views show the text.
 struct NotificationBody {
-    std::vector<std::string> users;  // one, or those of `user_ids`; none twice
-    bool many = false;               // `user_ids` was given
-    std::string_view title;          // a JSON string as it came, quotes and all; empty: none
-    std::string_view body;           // the same
-    std::string_view data;           // JSON as it came; empty: none
-    delivery::Channels channels = 0; // 0: those that are the default
+    std::vector<std::string> users; // one, or those of `user_ids`; none twice
+    bool many = false;              // `user_ids` was given
+    std::string_view title;         // a JSON string as it came, quotes and all; empty: none
+    std::string_view body;          // the same
+    std::string_view data;          // JSON as it came; empty: none
+    delivery::Channels channels = delivery::realtime; // stays as it was if none is named
     delivery::Priority priority = delivery::Priority::normal;
     std::optional<std::chrono::seconds> ttl; // at most `ttl_max`
     std::string collapse_key;                // empty: none
