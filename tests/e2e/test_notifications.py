@@ -468,7 +468,7 @@ def test_an_unknown_user_has_an_empty_inbox(gateway, tag):
     assert inbox(gateway, user) == {"user": user, "offset": 0, "acked": 0, "unread": 0,
                                     "devices": [], "messages": []}
     assert export(gateway, user) == {"user": user, "offset": 0, "acked": 0, "devices": [],
-                                     "notifications": []}
+                                     "push_devices": [], "notifications": []}
     assert mark_read(gateway, user, {"all": True}) == {"user": user, "acked": 0, "unread": 0}
 
 
@@ -605,7 +605,8 @@ def test_export_has_everything_oldest_first(gateway, user):
         assert entry.pop("offset") == offset
         assert entry == shown(gateway, entry["id"])
     page = export(gateway, user)
-    assert set(page) == {"user", "epoch", "offset", "acked", "devices", "notifications"}
+    assert set(page) == {"user", "epoch", "offset", "acked", "devices", "push_devices",
+                         "notifications"}
     assert (page["user"], page["offset"], page["acked"]) == (user, 6, 3)
 
 
@@ -617,7 +618,8 @@ def test_erasing_a_user_leaves_nothing(start, user):
     mark_read(gateway, user, {"offset": 1})
     answer = gateway.api("DELETE", f"/users/{quoted(user)}")
     assert answer.status == 200
-    assert answer.json() == {"user": user, "erased": {"notifications": 3, "devices": 1}}
+    assert answer.json() == {"user": user, "erased": {"notifications": 3, "devices": 1,
+                                                         "push_devices": 0}}
     for one in ids:
         assert_problem(gateway.api("GET", f"/notifications/{one}"), 404, "not_found")
     page = inbox(gateway, user)
@@ -625,7 +627,7 @@ def test_erasing_a_user_leaves_nothing(start, user):
     assert export(gateway, user)["notifications"] == []
     assert status(gateway, other) == "pending"
     again = gateway.api("DELETE", f"/users/{quoted(user)}")
-    assert again.json()["erased"] == {"notifications": 0, "devices": 0}
+    assert again.json()["erased"] == {"notifications": 0, "devices": 0, "push_devices": 0}
     # It begins anew.
     notify(gateway, user)
     assert offsets(inbox(gateway, user)["messages"]) == [1]

@@ -250,26 +250,31 @@ def test_check_finds_a_missing_room(busy, tag):
     assert result.stdout == f"the room with id {room_id} is missing, and 7 messages of it are there (1 to 7)\n"
 
 
-def test_check_and_stats_know_notifications(busy):
+def test_check_and_stats_know_notifications_and_devices(busy):
     busy.stop()
     with contextlib.closing(sqlite3.connect(store_of(busy))) as database:
         database.execute("INSERT INTO inboxes VALUES (1, 'ada', 'aaaaaaaa', 3, 1)")
         database.executemany(
             "INSERT INTO notifications VALUES (1, ?, ?, ?, 2, 1, 0, 1, 2, 1, 0, NULL, 2, NULL, NULL, '{}')",
             [(offset, bytes([offset] * 16), status) for offset, status in ((1, 3), (2, 0), (3, 0))])
+        database.execute("INSERT INTO devices VALUES (1, 'ada', 'phone', 0, '00ff', NULL, NULL, NULL, NULL, "
+                         "NULL, 1, NULL)")
         database.commit()
     result = store(busy, "check")
     assert result.returncode == 0, result.output
-    assert result.stdout.endswith(", 1 inboxes, 3 notifications\n"), result.output
+    assert result.stdout.endswith(", 1 inboxes, 3 notifications, 1 devices\n"), result.output
     stats = json.loads(store(busy, "stats", "--json").stdout)
-    assert (stats["inboxes"], stats["notifications"], stats["pending"]) == (1, 3, 2)
-    assert "notifications 3 (2 pending)\n" in store(busy, "stats").stdout
+    assert (stats["inboxes"], stats["notifications"], stats["pending"], stats["devices"]) == (1, 3, 2, 1)
+    text = store(busy, "stats").stdout
+    assert "notifications 3 (2 pending)\n" in text and "devices       1\n" in text
     with contextlib.closing(sqlite3.connect(store_of(busy))) as database:
         database.execute("UPDATE inboxes SET newest = 2")
+        database.execute("UPDATE devices SET token = 'secret'")
         database.commit()
     result = store(busy, "check")
     assert result.returncode == 1
-    assert result.stdout == "inbox of ada: notification 3 is there, and it is at 2\n"
+    assert result.stdout == ("inbox of ada: notification 3 is there, and it is at 2\n"
+                             "device phone of ada: `device_token` must be the device token in hexadecimal\n")
 
 
 # -- stats ----------------------------------------------------------------------------------------

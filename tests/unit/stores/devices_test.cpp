@@ -1,7 +1,7 @@
 // delivery::Devices on a real file.
 
 #include "sqlite/database.hpp"
-#include "support/inbox_node.hpp"
+#include "support/device_node.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -11,77 +11,11 @@
 
 using namespace fanfare;
 using namespace fanfare::test;
-using delivery::DeviceList;
 using delivery::Platform;
 using delivery::PushDevice;
 using delivery::Registered;
-using delivery::Unregistered;
 
 namespace {
-
-constexpr std::size_t devices_max = 20;
-
-struct DeviceNode : InboxNode {
-    using InboxNode::InboxNode;
-
-    [[nodiscard]] delivery::Devices& devices() { return store().devices(); }
-    Registered put(PushDevice device, std::size_t max = devices_max) {
-        return ask<Registered>(
-            [&](auto done) { return devices().put(std::move(device), max, std::move(done)); });
-    }
-    std::uint64_t remove(const std::string& user, const std::string& name = {}) {
-        const auto gone = ask<Unregistered>(
-            [&](auto done) { return devices().remove(user, name, std::move(done)); });
-        CHECK(gone.code == Code::ok);
-        return gone.devices;
-    }
-    void drop(Platform platform, const std::string& token, WallMillis dead_since) {
-        on_reactor([&] { devices().drop(platform, token, dead_since); });
-    }
-    std::vector<PushDevice> list(const std::string& user) {
-        DeviceList list = ask<DeviceList>([&](auto done) {
-            devices().list(user, std::move(done));
-            return true;
-        });
-        CHECK(list.code == Code::ok);
-        return std::move(list.devices);
-    }
-    /// Names, separated by spaces.
-    std::string names(const std::string& user) {
-        std::string text;
-        for (const PushDevice& device : list(user)) text += (text.empty() ? "" : " ") + device.name;
-        return text;
-    }
-    [[nodiscard]] long figure(const std::string& platform) const {
-        const std::string text = metrics.text();
-        const std::string series = "fanfare_push_devices{platform=\"" + platform + "\"} ";
-        const std::size_t at = text.find(series);
-        REQUIRE(at != std::string::npos);
-        return std::stol(text.substr(at + series.size()));
-    }
-};
-
-PushDevice ios(const std::string& user, const std::string& name, const std::string& token) {
-    PushDevice device;
-    device.user = user;
-    device.name = name;
-    device.token = token;
-    device.registered = system_clock().wall();
-    return device;
-}
-
-PushDevice web(const std::string& user, const std::string& name, const std::string& endpoint) {
-    PushDevice device = ios(user, name, endpoint);
-    device.platform = Platform::web;
-    device.p256dh = "\x04" + std::string(63, '\0') + "x";
-    device.auth = std::string(15, '\0') + "y";
-    return device;
-}
-
-PushDevice expiring(PushDevice device, WallMillis after) {
-    device.expires = device.registered + after;
-    return device;
-}
 
 std::int64_t rows(const std::string& path, const char* table) {
     stores::Database file{path, stores::Database::Mode::read_only};
@@ -92,7 +26,7 @@ std::int64_t rows(const std::string& path, const char* table) {
 
 TEST_CASE("devices: what is registered comes back as it was, also after a restart", "[devices]") {
     TestFolder folder;
-    PushDevice device = expiring(web("ada", "browser", "https://p.example/A%2f"), 3'600'000);
+    PushDevice device = expiring(web_device("ada", "browser", "https://p.example/A%2f"), 3'600'000);
     device.app = "shop";
     device.locale = "pt-BR";
     device.timezone = "America/Sao_Paulo";
@@ -127,7 +61,7 @@ TEST_CASE("devices: what is registered comes back as it was, also after a restar
         const Registered registered = node.put(device);
         CHECK(registered.code == Code::ok);
         CHECK(registered.fresh);
-        CHECK(node.put(ios("ada", "phone", "00")).fresh);
+        CHECK(node.put(ios_device("ada", "phone", "00")).fresh);
         check(node);
     }
     DeviceNode node{folder.file()};
@@ -137,11 +71,11 @@ TEST_CASE("devices: what is registered comes back as it was, also after a restar
 TEST_CASE("devices: a registration replaces the one of its name, whole", "[devices]") {
     TestFolder folder;
     DeviceNode node{folder.file()};
-    PushDevice first = expiring(web("ada", "d", "https://p.example/1"), 60'000);
+    PushDevice first = expiring(web_device("ada", "d", "https://p.example/1"), 60'000);
     first.locale = "en";
     first.topics = {"a", "b"};
     CHECK(node.put(first).fresh);
-    PushDevice second = ios("ada", "d", "00");
+    PushDevice second = ios_device("ada", "d", "00");
     second.registered = first.registered + 5;
     second.topics = {"b", "c"};
     const Registered again = node.put(second);
@@ -165,25 +99,25 @@ TEST_CASE("devices: a registration replaces the one of its name, whole", "[devic
 TEST_CASE("devices: a token has one owner", "[devices]") {
     TestFolder folder;
     DeviceNode node{folder.file()};
-    PushDevice device = ios("ada", "phone", "00");
+    PushDevice device = ios_device("ada", "phone", "00");
     device.topics = {"t"};
     node.put(device);
-    node.put(ios("ada", "tablet", "11"));
+    node.put(ios_device("ada", "tablet", "11"));
     // The phone is another user's now.
-    CHECK(node.put(ios("bo", "phone", "00")).fresh);
+    CHECK(node.put(ios_device("bo", "phone", "00")).fresh);
     CHECK(node.names("ada") == "tablet");
     CHECK(node.names("bo") == "phone");
     CHECK(rows(folder.file(), "device_topics") == 0);
     // The app was installed anew and calls itself otherwise.
-    CHECK(node.put(ios("bo", "phone2", "00")).fresh);
+    CHECK(node.put(ios_device("bo", "phone2", "00")).fresh);
     CHECK(node.names("bo") == "phone2");
     // A device that is known takes the token of another one that is.
-    CHECK_FALSE(node.put(ios("ada", "tablet", "00")).fresh);
+    CHECK_FALSE(node.put(ios_device("ada", "tablet", "00")).fresh);
     CHECK(node.names("ada") == "tablet");
     CHECK(node.names("bo").empty());
     CHECK(node.figure("ios") == 1);
     // Another platform's token is another one, whatever it looks like.
-    PushDevice android = ios("bo", "phone", "00");
+    PushDevice android = ios_device("bo", "phone", "00");
     android.platform = Platform::android;
     CHECK(node.put(android).fresh);
     CHECK(node.names("ada") == "tablet");
@@ -193,21 +127,21 @@ TEST_CASE("devices: a user has so many, and none goes silently", "[devices]") {
     TestFolder folder;
     DeviceNode node{folder.file()};
     for (const char* const name : {"a", "b", "c"})
-        CHECK(node.put(ios("ada", name, std::string{"0"} + name), 3).code == Code::ok);
-    node.put(ios("bo", "d", "0d"), 3);
+        CHECK(node.put(ios_device("ada", name, std::string{"0"} + name), 3).code == Code::ok);
+    node.put(ios_device("bo", "d", "0d"), 3);
     // Refused, it has taken nothing from anybody.
-    const Registered refused = node.put(ios("ada", "d", "0d"), 3);
+    const Registered refused = node.put(ios_device("ada", "d", "0d"), 3);
     CHECK(refused.code == Code::limit_reached);
     CHECK(refused.detail != nullptr);
     CHECK(node.names("ada") == "a b c");
     CHECK(node.names("bo") == "d");
     CHECK(node.figure("ios") == 4);
     // Those that are there may change, and one that takes the place of its old self comes in.
-    CHECK(node.put(ios("ada", "b", "bb"), 3).code == Code::ok);
-    CHECK(node.put(ios("ada", "e", "0c"), 3).code == Code::ok);
+    CHECK(node.put(ios_device("ada", "b", "bb"), 3).code == Code::ok);
+    CHECK(node.put(ios_device("ada", "e", "0c"), 3).code == Code::ok);
     CHECK(node.names("ada") == "a b e");
     CHECK(node.remove("ada", "a") == 1);
-    CHECK(node.put(ios("ada", "d", "0d"), 3).code == Code::ok);
+    CHECK(node.put(ios_device("ada", "d", "0d"), 3).code == Code::ok);
     CHECK(node.names("ada") == "b d e");
     CHECK(node.names("bo").empty());
 }
@@ -216,11 +150,11 @@ TEST_CASE("devices: removing one, all, and none", "[devices]") {
     TestFolder folder;
     DeviceNode node{folder.file()};
     for (const char* const name : {"a", "b", "c"}) {
-        PushDevice device = ios("ada", name, std::string{"0"} + name);
+        PushDevice device = ios_device("ada", name, std::string{"0"} + name);
         device.topics = {"t"};
         node.put(device);
     }
-    node.put(ios("bo", "a", "11"));
+    node.put(ios_device("bo", "a", "11"));
     CHECK(node.remove("ada", "nothing") == 0);
     CHECK(node.remove("nobody") == 0);
     CHECK(node.remove("ada", "b") == 1);
@@ -236,7 +170,7 @@ TEST_CASE("devices: removing one, all, and none", "[devices]") {
 TEST_CASE("devices: a dead token goes, unless it was registered since", "[devices]") {
     TestFolder folder;
     DeviceNode node{folder.file()};
-    PushDevice device = ios("ada", "a", "00");
+    PushDevice device = ios_device("ada", "a", "00");
     device.topics = {"t"};
     node.put(device);
     node.drop(Platform::android, "00", 0);
@@ -257,11 +191,11 @@ TEST_CASE("devices: a dead token goes, unless it was registered since", "[device
 TEST_CASE("devices: what expires is not shown, and goes", "[devices]") {
     TestFolder folder;
     DeviceNode node{folder.file()};
-    PushDevice over = expiring(ios("ada", "a", "00"), 40);
+    PushDevice over = expiring(ios_device("ada", "a", "00"), 40);
     over.topics = {"t"};
     node.put(over);
-    node.put(expiring(ios("ada", "b", "01"), 3'600'000));
-    node.put(ios("ada", "c", "02"));
+    node.put(expiring(ios_device("ada", "b", "01"), 3'600'000));
+    node.put(ios_device("ada", "c", "02"));
     REQUIRE(node.wait([&] { return system_clock().wall() >= over.expires; }));
     CHECK(node.names("ada") == "b c");
     REQUIRE(node.wait([&] { return rows(folder.file(), "devices") == 2; }));
@@ -272,10 +206,10 @@ TEST_CASE("devices: what expires is not shown, and goes", "[devices]") {
 TEST_CASE("devices: one that is over takes no place, and comes back as a new one", "[devices]") {
     TestFolder folder;
     DeviceNode node{folder.file()};
-    PushDevice device = expiring(ios("ada", "a", "00"), 60'000);
+    PushDevice device = expiring(ios_device("ada", "a", "00"), 60'000);
     node.put(device, 1);
     // By the time of the later registration, whether or not it was swept.
-    PushDevice later = ios("ada", "b", "11");
+    PushDevice later = ios_device("ada", "b", "11");
     later.registered = device.expires;
     CHECK(node.put(later, 1).fresh);
     CHECK(node.names("ada") == "b");
@@ -290,7 +224,7 @@ TEST_CASE("devices: one that is over takes no place, and comes back as a new one
 
 TEST_CASE("devices: what expired while the process was away is found", "[devices]") {
     TestFolder folder;
-    PushDevice device = expiring(ios("ada", "a", "00"), 30);
+    PushDevice device = expiring(ios_device("ada", "a", "00"), 30);
     {
         DeviceNode node{folder.file()};
         node.put(device);
@@ -307,9 +241,9 @@ TEST_CASE("devices: the figures are found again by a restart", "[devices]") {
     TestFolder folder;
     {
         DeviceNode node{folder.file()};
-        node.put(ios("ada", "a", "00"));
-        node.put(web("ada", "b", "https://p.example/1"));
-        node.put(web("bo", "b", "https://p.example/2"));
+        node.put(ios_device("ada", "a", "00"));
+        node.put(web_device("ada", "b", "https://p.example/1"));
+        node.put(web_device("bo", "b", "https://p.example/2"));
         CHECK(node.figure("ios") == 1);
         CHECK(node.figure("android") == 0);
         CHECK(node.figure("web") == 2);
@@ -324,11 +258,11 @@ TEST_CASE("devices: a user that is erased has none", "[devices][inbox]") {
     DeviceNode node{folder.file()};
     node.place("ada");
     node.acknowledge("ada", 1, "phone");
-    PushDevice device = ios("ada", "a", "00");
+    PushDevice device = ios_device("ada", "a", "00");
     device.topics = {"t"};
     node.put(device);
-    node.put(ios("ada", "b", "01"));
-    node.put(ios("bo", "a", "02"));
+    node.put(ios_device("ada", "b", "01"));
+    node.put(ios_device("bo", "a", "02"));
     const delivery::Erased erased = node.erase("ada");
     CHECK(erased.notifications == 1);
     CHECK(erased.devices == 1);
@@ -347,7 +281,7 @@ TEST_CASE("devices: a registration and an erasure behind it keep their order", "
     DeviceNode node{folder.file()};
     std::vector<std::string> answers;
     node.on_reactor([&] {
-        REQUIRE(node.devices().put(ios("ada", "a", "00"), devices_max,
+        REQUIRE(node.devices().put(ios_device("ada", "a", "00"), 20,
                                    [&](const Registered&) { answers.push_back("put"); }));
         REQUIRE(node.log().erase("ada", Epoch::fresh(), [&](const delivery::Erased& erased) {
             answers.push_back(std::to_string(erased.push_devices));
