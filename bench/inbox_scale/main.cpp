@@ -84,7 +84,10 @@ void fill(const Options& options) {
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {0}) "
         "INSERT INTO inboxes SELECT i, 'user-' || i, 'aaaaaaaa', {1}, 0 FROM n;"
         "WITH RECURSIVE o(o) AS (SELECT 1 UNION ALL SELECT o + 1 FROM o WHERE o < {1}) "
-        "INSERT INTO notifications SELECT i.id, o, randomblob(16), 0, 2, 1, 0, {2}, {3}, {2}, 0, "
+        "INSERT INTO notifications (inbox, offset, id, status, priority, channels, attempts, "
+        "created, "
+        "expires, updated, tried, due, sweep, category, collapse_key, data) SELECT i.id, o, "
+        "randomblob(16), 0, 2, 1, 0, {2}, {3}, {2}, 0, "
         "NULL, {3}, 'chat', NULL, '\"' || hex(zeroblob(59)) || '\"' FROM inboxes i CROSS JOIN o;"
         "COMMIT",
         options.users, options.pending, now, now + 600'000'000);

@@ -231,13 +231,15 @@ double Metrics::sum(std::string_view name) const {
 }
 
 CounterFamily::CounterFamily(Metrics& metrics, std::string_view name, std::string_view help,
-                             std::string_view label)
-    : metrics_(metrics), name_(name), help_(help), label_(label) {}
+                             std::string_view label, Labels others)
+    : metrics_(metrics), name_(name), help_(help), label_(label), others_(std::move(others)) {}
 
 Counter& CounterFamily::operator[](std::string_view value) {
     for (const auto& [known, counter] : cells_)
         if (known == value) return *counter;
-    Counter& fresh = metrics_.counter(name_, help_, {{label_, std::string{value}}});
+    Labels labels = others_;
+    labels.emplace_back(label_, value);
+    Counter& fresh = metrics_.counter(name_, help_, std::move(labels));
     cells_.emplace_back(value, &fresh);
     return fresh;
 }

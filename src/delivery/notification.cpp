@@ -13,9 +13,10 @@ constexpr std::array<std::string_view, status_count> status_names{
     "failed",  "scheduled",  "cancelled", "suppressed", "expired"};
 constexpr std::array<std::string_view, 4> priority_names{"critical", "high", "normal", "low"};
 constexpr std::array<std::string_view, 4> channel_names{"realtime", "push", "email", "sms"};
-constexpr std::array<std::string_view, 10> event_names{
-    "accepted",  "sent",    "not_acknowledged", "waiting", "acknowledged",
-    "collapsed", "expired", "processing",       "failed",  "returned"};
+constexpr std::array<std::string_view, 14> event_names{
+    "accepted",  "sent",       "not_acknowledged", "waiting",       "acknowledged",
+    "collapsed", "expired",    "processing",       "failed",        "returned",
+    "push_sent", "push_retry", "push_failed",      "device_dropped"};
 
 /// The statuses that one may become, as a set of bits.
 constexpr unsigned bit(Status status) {

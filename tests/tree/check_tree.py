@@ -19,6 +19,8 @@ LONGER = {"src/api/assets/client/fanfare.js": 1600}
 CODE = {".cpp", ".hpp", ".py", ".js", ".ts", ".mjs", ".cmake", ".sh"}
 TEXT = CODE | {".md", ".txt", ".yaml", ".yml", ".json", ".html", ".css", ".service", ".socket", ".lua"}
 SHELVES_OF_CODE = ("src", "include", "tests", "bench", "cmake", "scripts", ".ci", "config", "systemd")
+# Below these stands the name of a folder of src/.
+OF_A_FOLDER = (("include", "fanfare"), ("tests", "unit"), ("tests", "programs"))
 # Spelt in halves, so that this file passes too.
 UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"]) + r")\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
@@ -121,8 +123,10 @@ class Tree:
         folder = ""  # of the concept that this file belongs to
         if parts[0] == "src" and len(parts) > 2:
             folder = parts[1]
-        elif parts[:2] in (("include", "fanfare"), ("tests", "unit")) and len(parts) > 3:
+        elif parts[:2] in OF_A_FOLDER and len(parts) > 3:
             folder = parts[2]
+        elif parts[:2] == ("bench", "micro") and name.endswith("_bench.cpp"):
+            folder = parts[2].removesuffix("_bench.cpp")
         elif parts[:2] == ("tests", "integration"):
             folder = "app"  # they start the gateway as the program does
         if folder and folder not in self.arrows:
@@ -161,7 +165,9 @@ class Tree:
         places = [path.parent]
         if top == "src":
             places.append(self.root / "src" / folder)
-        elif name.startswith("tests/unit/"):
+        elif name.startswith("bench/micro/"):
+            places.append(self.root / "src" / folder)
+        elif name.startswith(("tests/unit/", "tests/programs/")):
             places += [self.root / "src" / folder, self.root / "tests"]
         elif name.startswith("tests/fuzz/"):  # a parser is often private
             places += [self.root / "src" / used for used in self.arrows] + [self.root / "tests"]

@@ -35,6 +35,8 @@ GOOD = {
     "tests/unit/room/history_test.cpp": '#include "history.hpp"\n#include "support/manual_clock.hpp"\n',
     "tests/integration/node_test.cpp": '#include <fanfare/room/room.hpp>\n',
     "tests/fuzz/history_fuzz.cpp": '#include "history.hpp"\n',
+    "tests/programs/room/history_tool.cpp": '#include "history.hpp"\n',
+    "bench/micro/room_bench.cpp": '#include "history.hpp"\n#include <fanfare/room/room.hpp>\n',
     "bench/load/main.cpp": "#include <CLI/CLI.hpp>\n",
 }
 
@@ -89,6 +91,8 @@ class CheckTree(unittest.TestCase):
         self.broken("src/app/a.cpp", '#include "history.hpp"\n', "not a private header")
 
     def test_private_header_of_another_folder_in_a_unit_test(self):
+        self.broken("tests/programs/net/a.cpp", '#include "history.hpp"\n', "not a private header")
+        self.broken("bench/micro/net_bench.cpp", '#include "history.hpp"\n', "not a private header")
         self.broken("tests/unit/net/a_test.cpp", '#include "history.hpp"\n', "not a private header")
 
     def test_private_header_in_a_public_one(self):

@@ -115,8 +115,9 @@ class Metrics {
 /// For outcomes that are rare or many; the names and values are our own words.
 class CounterFamily {
   public:
+    /// `label`: the one whose values differ; `others`: labels that all have.
     CounterFamily(Metrics& metrics, std::string_view name, std::string_view help,
-                  std::string_view label);
+                  std::string_view label, Labels others = {});
     /// The counter of that value. `value` is kept by copy.
     [[nodiscard]] Counter& operator[](std::string_view value);
 
@@ -125,6 +126,7 @@ class CounterFamily {
     std::string name_;
     std::string help_;
     std::string label_;
+    Labels others_;
     std::vector<std::pair<std::string, Counter*>> cells_; // a handful: searched in order
 };
 

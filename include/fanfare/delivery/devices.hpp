@@ -16,6 +16,8 @@ namespace fanfare::delivery {
 
 /// Values are kept in the store.
 enum class Platform : std::uint8_t { ios = 0, android = 1, web = 2 };
+/// A set of platforms: a bit for each, 1 << platform.
+using Platforms = std::uint8_t;
 [[nodiscard]] std::string_view platform_name(Platform platform) noexcept;
 [[nodiscard]] std::optional<Platform> parse_platform(std::string_view name) noexcept;
 

@@ -77,6 +77,10 @@ enum class Event : std::uint8_t {
     processing = 7,   // a channel begins
     failed = 8,       // no channel is left
     returned = 9,     // attempt n reached no session: it does not count
+    push_sent = 10,   // a service took it for one device; attempt n
+    push_retry = 11,  // attempt n at one device failed; it is tried again
+    push_failed = 12, // it is given up for one device; attempt n
+    device_dropped = 13, // the service says that the device is no more; attempt n
 };
 [[nodiscard]] std::string_view event_name(Event event) noexcept;
 
@@ -86,7 +90,8 @@ struct TimelineEntry {
     std::optional<Status> status; // that it moved to; none: it did not move
     std::uint32_t attempt = 0;    // 0: not about an attempt
     /// sent: sessions, separated by commas. acknowledged: session, or "api". collapsed: the id of
-    /// the newer one. Others: the reason, for people. May be empty.
+    /// the newer one. Of one device (push_…): a JSON object of `device`, `provider`, `status`,
+    /// `reason`, `provider_id`, those that there are. Others: the reason, for people. May be empty.
     std::string detail;
 };
 

@@ -38,22 +38,34 @@ std::size_t SqliteInbox::sweep(std::size_t rows, const Moment& moment) {
             continue;
         }
         rows_.move(row, Status::expired, Event::expired, moment, {});
-        expired_.push_back({row.id, Status::expired, moment.now, Event::expired});
+        rows_.untold.push_back({row.id, Status::expired, moment.now, Event::expired});
     }
     for (const std::int64_t inbox : thinned)
         if (live_.find(rows_.user_of(inbox)) == nullptr) rows_.drop_if_empty(inbox);
     return found.size();
 }
 
+/// Whoever was sent it is gone, and nobody else asks for what is due: its time is ours to see.
+void SqliteInbox::escalate(std::size_t rows, const Moment& moment) {
+    for (NotificationRow& row : rows_.overdue(moment.now, rows)) {
+        const std::string user = rows_.user_of(row.inbox);
+        if (live_.find(user) == nullptr) rows_.spend(row, user, moment);
+    }
+}
+
 void SqliteInbox::slice(std::size_t rows) {
     const MonoMillis now = system_clock().mono();
     const Moment moment = this->moment();
     const std::size_t swept = sweep(rows, moment);
+    if (moment.options.pushes_to != 0) escalate(rows, moment);
     if (now >= keys_due_)
         keys_due_ = rows_.forget_keys(moment.now, rows) == rows ? now : now + keys_interval.count();
     std::int64_t wait = longest_wait.count();
     if (const std::optional<WallMillis> next = rows_.next_sweep())
         wait = std::min(wait, *next - moment.now);
+    if (moment.options.pushes_to != 0)
+        if (const std::optional<WallMillis> next = rows_.next_overdue(moment.now))
+            wait = std::min(wait, *next - moment.now);
     wait = swept == rows ? 0 : std::max(wait, slice_interval.count());
     due_ = std::min(now + wait, std::max(keys_due_, now));
 }

@@ -37,7 +37,8 @@ room::MessageRef inbox_message(const NotificationRow& row, const Epoch& epoch,
 SqliteInbox::SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& reader_database,
                          DeviceRows& devices, const SqliteOptions& options, Metrics& metrics)
     : writer_(writer), reader_(reader), read_(std::make_unique<ReadStatements>(reader_database)),
-      rows_(writer.database()), devices_(devices), depth_(depth_cell(metrics)),
+      push_(writer.database()), rows_(writer.database(), push_), devices_(devices),
+      depth_(depth_cell(metrics)),
       redeliveries_(metrics.counter("inbox_redeliveries_total",
                                     "Attempts to deliver a notification, from the second on.")),
       // Status 0: pending.
@@ -54,6 +55,7 @@ void SqliteInbox::set_options(const delivery::InboxOptions& options) {
     ack_timeout_.store(options.ack_timeout, std::memory_order_relaxed);
     attempts_.store(options.attempts, std::memory_order_relaxed);
     keep_.store(options.keep, std::memory_order_relaxed);
+    pushes_to_.store(options.pushes_to, std::memory_order_relaxed);
 }
 
 void SqliteInbox::on_changes(Tell tell) {
@@ -67,20 +69,21 @@ Moment SqliteInbox::moment() const {
     moment.options.ack_timeout = ack_timeout_.load(std::memory_order_relaxed);
     moment.options.attempts = attempts_.load(std::memory_order_relaxed);
     moment.options.keep = keep_.load(std::memory_order_relaxed);
+    moment.options.pushes_to = pushes_to_.load(std::memory_order_relaxed);
     return moment;
 }
 
 void SqliteInbox::settled(bool committed) noexcept {
     live_.settled(committed);
     const InboxTally tally = std::exchange(rows_.tally, {});
-    const std::vector<delivery::StatusChange> expired = std::exchange(expired_, {});
+    const std::vector<delivery::StatusChange> untold = std::exchange(rows_.untold, {});
     if (!committed) return;
     depth_.add(tally.depth);
     redeliveries_.add(tally.redeliveries);
     for (std::size_t i = 0; i < moves_.size(); ++i) moves_[i]->add(tally.moves[i]);
-    if (expired.empty()) return;
+    if (untold.empty()) return;
     if (const Tell* const tell = tell_.load(std::memory_order_acquire); tell != nullptr)
-        (*tell)(expired);
+        (*tell)(untold);
 }
 
 } // namespace fanfare::stores

@@ -53,6 +53,11 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     timelines(const std::string& user, std::vector<std::uint64_t> offsets,
               std::function<void(std::vector<std::vector<delivery::TimelineEntry>>)> done) override;
 
+    /// For the push queue; the writer's thread only.
+    [[nodiscard]] InboxRows& rows() noexcept { return rows_; }
+    [[nodiscard]] PushRows& push() noexcept { return push_; }
+    [[nodiscard]] Moment moment() const;
+
     // Chores: what expires, records whose time is over, and keys.
     void slice(std::size_t rows) override;
     void undo() noexcept override;
@@ -75,10 +80,10 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     class Timelines;
     struct ReadStatements;
 
-    [[nodiscard]] Moment moment() const;
     /// By then, the sweep looks again.
     void sweep_by(WallMillis time);
     [[nodiscard]] std::size_t sweep(std::size_t rows, const Moment& moment);
+    void escalate(std::size_t rows, const Moment& moment);
 
     Writer& writer_;
     net::BlockingThread& reader_;
@@ -86,14 +91,15 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     std::atomic<std::chrono::milliseconds> ack_timeout_{delivery::InboxOptions{}.ack_timeout};
     std::atomic<std::size_t> attempts_{delivery::InboxOptions{}.attempts};
     std::atomic<std::chrono::milliseconds> keep_{delivery::InboxOptions{}.keep};
+    std::atomic<delivery::Platforms> pushes_to_{0};
     std::unique_ptr<const Tell> told_; // set once
     std::atomic<const Tell*> tell_{nullptr};
     std::unique_ptr<ReadStatements> read_; // the reader's thread
     // the writer's thread only
+    PushRows push_;
     InboxRows rows_;
     DeviceRows& devices_;
     LiveUsers live_;
-    std::vector<delivery::StatusChange> expired_; // in this transaction
     MonoMillis due_ = 0;
     MonoMillis keys_due_ = 0;
     // instruments, written by the writer's thread

@@ -48,6 +48,9 @@ class SqliteInbox::TakePage final : public UserTask {
         if (wish_.first) begin(inbox, moment.now);
         page_.caught_up = !found || take(inbox, moment);
         if (page_.caught_up) live().join(user_, wish_.session, inbox.epoch);
+        // The user may be gone by then.
+        if (moment.options.pushes_to != 0 && !page_.messages.empty())
+            inbox_.sweep_by(moment.now + moment.options.ack_timeout.count());
     }
     void done() override { tell_(settled(std::move(page_))); }
 
@@ -83,7 +86,7 @@ class SqliteInbox::TakePage final : public UserTask {
             if (page_.messages.size() == most ||
                 (!page_.messages.empty() && bytes > wish_.bytes_max))
                 return false;
-            const bool counts = row.status == Status::pending && row.offset > inbox.acked &&
+            const bool counts = waits(row.status) && row.offset > inbox.acked &&
                                 row.attempts < moment.options.attempts;
             if (counts) rows().attempt(row, moment, wish_.session);
             page_.messages.push_back(inbox_message(row, inbox.epoch, counts ? row.attempts : 0));
@@ -141,13 +144,16 @@ class SqliteInbox::TakeDue final : public UserTask {
         std::size_t bytes = 0;
         for (NotificationRow& row :
              rows().due(inbox.id, moment.now, {due_rows_max, due_bytes_max})) {
-            if (row.status != Status::pending || row.expires <= moment.now) {
+            if (!waits(row.status) || row.expires <= moment.now) {
                 rows().forget_due(row); // the sweep moves it
             } else if (row.attempts >= moment.options.attempts) {
-                rows().spend(row, moment);
+                rows().spend(row, user_, moment);
             } else {
                 bytes += message_weight(row.data);
                 if (!due_.messages.empty() && bytes > due_bytes_max) return;
+                // It does not wait for the other attempts: both ways at once.
+                if (row.priority == delivery::Priority::critical)
+                    rows().begin_push(row, user_, moment);
                 rows().attempt(row, moment, sessions);
                 due_.messages.push_back(inbox_message(row, inbox.epoch, row.attempts));
             }
@@ -171,8 +177,7 @@ class SqliteInbox::GiveBack final : public UserTask {
             // Of a life that is over, or not counted.
             if (message->position().epoch != inbox->epoch || message->attempt() == 0) continue;
             std::optional<NotificationRow> row = rows().at(inbox->id, message->position().offset);
-            if (row && row->status == Status::pending && row->awaited &&
-                row->attempts == message->attempt())
+            if (row && waits(row->status) && row->awaited && row->attempts == message->attempt())
                 rows().give_back(*row, moment);
         }
     }

@@ -47,6 +47,8 @@ class SqliteInbox::Place final : public WriteTask {
     }
 
   private:
+    /// When an attempt whose user has left meanwhile is looked at.
+    static std::int64_t late(const Moment& moment) { return moment.options.ack_timeout.count(); }
     /// True: the key answers.
     bool is_known() {
         std::optional<InboxRows::Key> known = inbox_.rows_.find_key(order_.key);
@@ -75,13 +77,17 @@ class SqliteInbox::Place final : public WriteTask {
         one.position = {inbox->epoch, rows.advance(*inbox)};
         if (!order_.collapse_key.empty()) collapse(*inbox, one, moment);
         NotificationRow row = rows.insert(*inbox, one.position.offset, one.id, order_);
-        if ((order_.channels & delivery::realtime) == 0) {
-            rows.move(row, Status::processing, Event::processing, moment, {});
-            rows.move(row, Status::failed, Event::failed, moment,
-                      "no provider is configured for its channels");
-        } else if (live != nullptr) {
+        if ((order_.channels & delivery::realtime) != 0 && live != nullptr) {
             rows.attempt(row, moment, LiveUsers::names(*live));
             one.attempt = row.attempts;
+            if (moment.options.pushes_to != 0) inbox_.sweep_by(moment.now + late(moment));
+        } else if (!rows.begin_push(row, user, moment) &&
+                   (order_.channels & delivery::realtime) == 0) {
+            const bool served =
+                (order_.channels & delivery::push) != 0 && moment.options.pushes_to != 0;
+            rows.fail(row, moment,
+                      served ? "the user has no device"
+                             : "no provider is configured for its channels");
         }
     }
 

@@ -29,7 +29,8 @@ std::uint64_t number(const Statement& row, int column) {
 /// What was not swept yet is over all the same.
 Status status_at(const Statement& row, WallMillis now) {
     const Status stored = status_of(row.integer(2));
-    return stored == Status::pending && row.integer(7) <= now ? Status::expired : stored;
+    const bool may_expire = delivery::may_become(stored, Status::expired);
+    return may_expire && row.integer(7) <= now ? Status::expired : stored;
 }
 
 Notification notification_of(const Statement& row, WallMillis now) {

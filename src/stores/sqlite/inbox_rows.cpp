@@ -29,7 +29,10 @@ NotificationRow row_of(const Statement& rows, bool with_data) {
     row.created = rows.integer(5);
     row.expires = rows.integer(6);
     row.awaited = !rows.is_null(7);
-    if (with_data) row.data = rows.text(8);
+    row.channels = static_cast<delivery::Channels>(rows.integer(8));
+    row.priority = priority_of(rows.integer(9));
+    row.pushed = rows.integer(10) != 0;
+    if (with_data) row.data = rows.text(11);
     return row;
 }
 
@@ -55,7 +58,8 @@ InboxRows::Rows sendable(Statement& rows, std::size_t bytes_max) {
 
 } // namespace
 
-InboxRows::InboxRows(Database& database) : database_(database), sql_(new Statements{database}) {}
+InboxRows::InboxRows(Database& database, PushRows& push)
+    : database_(database), push_(push), sql_(new Statements{database}) {}
 
 void InboxRows::Delete::operator()(Statements* statements) const noexcept {
     delete statements;
@@ -106,6 +110,7 @@ InboxRows::Removed InboxRows::erase(std::int64_t inbox) {
     if (pending.step()) tally.depth -= pending.integer(0);
     pending.reset();
     Removed removed;
+    push_.forget_all(inbox);
     sql_->drop_all_events.bind(inbox).run();
     sql_->drop_all.bind(inbox).run();
     removed.notifications = static_cast<std::uint64_t>(database_.changes());
@@ -149,6 +154,8 @@ NotificationRow InboxRows::insert(const InboxRow& inbox, std::uint64_t offset,
     row.id = id;
     row.created = order.created;
     row.expires = order.expires;
+    row.channels = order.channels;
+    row.priority = order.priority;
     return row;
 }
 
@@ -202,6 +209,18 @@ InboxRows::Rows InboxRows::sweepable(WallMillis now, std::size_t limit) {
     return all_of(sql_->sweepable.bind(now, limit));
 }
 
+InboxRows::Rows InboxRows::overdue(WallMillis now, std::size_t limit) {
+    return all_of(sql_->overdue.bind(now, limit));
+}
+
+std::optional<WallMillis> InboxRows::next_overdue(WallMillis now) {
+    Statement& found = sql_->next_overdue.bind(now);
+    if (!found.step()) return std::nullopt;
+    const WallMillis due = found.integer(0);
+    found.reset();
+    return due;
+}
+
 std::optional<WallMillis> InboxRows::next_sweep() {
     Statement& found = sql_->next_sweep.bind();
     if (!found.step()) return std::nullopt;
@@ -211,6 +230,7 @@ std::optional<WallMillis> InboxRows::next_sweep() {
 }
 
 void InboxRows::remove(const NotificationRow& row) {
+    if (row.pushed) push_.forget(row.inbox, row.offset);
     sql_->drop_events.bind(row.inbox, row.offset).run();
     sql_->drop.bind(row.inbox, row.offset).run();
 }
@@ -232,12 +252,24 @@ void InboxRows::move(NotificationRow& row, Status to, Event why, const Moment& m
     const WallMillis sweep = delivery::is_final(to)
                                  ? std::max(row.expires, moment.now) + moment.options.keep.count()
                                  : row.expires;
-    sql_->move.bind(row.inbox, row.offset, static_cast<int>(to), moment.now, sweep).run();
+    // Nobody is waited for any more, and what has not left need not leave.
+    const bool over = to == Status::delivered || to == Status::suppressed ||
+                      to == Status::expired || to == Status::cancelled;
+    sql_->move.bind(row.inbox, row.offset, static_cast<int>(to), moment.now, sweep, over ? 1 : 0)
+        .run();
     note(row, moment.now, why, to, 0, detail);
     if (row.status == Status::pending) --tally.depth;
     ++tally.moves[static_cast<std::size_t>(to)];
     row.status = to;
+    if (!over) return;
     row.awaited = false;
+    if (row.pushed) push_.cancel(row.inbox, row.offset);
+}
+
+void InboxRows::move_untold(NotificationRow& row, Status to, Event why, const Moment& moment,
+                            std::string_view detail) {
+    move(row, to, why, moment, detail);
+    untold.push_back({row.id, to, moment.now, why});
 }
 
 void InboxRows::attempt(NotificationRow& row, const Moment& moment, std::string_view sessions) {
@@ -253,10 +285,53 @@ void InboxRows::attempt(NotificationRow& row, const Moment& moment, std::string_
     if (row.attempts > 1) ++tally.redeliveries;
 }
 
-void InboxRows::spend(NotificationRow& row, const Moment& moment) {
+void InboxRows::spend(NotificationRow& row, std::string_view user, const Moment& moment) {
     forget_due(row);
     note(row, moment.now, Event::not_acknowledged, std::nullopt, row.attempts, {});
+    if (row.pushed || begin_push(row, user, moment)) return;
     note(row, moment.now, Event::waiting, std::nullopt, 0, "no further channel");
+}
+
+// --- push ---
+
+bool InboxRows::begin_push(NotificationRow& row, std::string_view user, const Moment& moment) {
+    if (row.pushed || (row.channels & delivery::push) == 0) return false;
+    const std::size_t jobs =
+        push_.add(row.inbox, row.offset, static_cast<std::size_t>(row.priority), user,
+                  moment.options.pushes_to, moment.now);
+    if (jobs == 0) return false;
+    row.pushed = true;
+    sql_->set_pushed.bind(row.inbox, row.offset).run();
+    if (row.status == Status::pending)
+        move_untold(row, Status::processing, Event::processing, moment, "push");
+    return true;
+}
+
+void InboxRows::fail(NotificationRow& row, const Moment& moment, std::string_view why) {
+    move(row, Status::processing, Event::processing, moment, {});
+    move_untold(row, Status::failed, Event::failed, moment, why);
+}
+
+void InboxRows::note_push(const NotificationRow& row, const Moment& moment, Event event,
+                          std::uint32_t attempt, std::string_view detail) {
+    note(row, moment.now, event, std::nullopt, attempt, detail);
+}
+
+void InboxRows::push_taken(NotificationRow& row, const Moment& moment) {
+    if (row.status == Status::retry)
+        move(row, Status::processing, Event::processing, moment, "push");
+    if (row.status == Status::processing)
+        move_untold(row, Status::sent, Event::push_sent, moment, {});
+}
+
+void InboxRows::push_waits(NotificationRow& row, const Moment& moment) {
+    if (row.status == Status::processing)
+        move_untold(row, Status::retry, Event::push_retry, moment, {});
+}
+
+void InboxRows::push_refused(NotificationRow& row, const Moment& moment) {
+    if (row.status == Status::processing || row.status == Status::retry)
+        move_untold(row, Status::failed, Event::failed, moment, "no service took it");
 }
 
 void InboxRows::give_back(NotificationRow& row, const Moment& moment) {

@@ -4,6 +4,7 @@
 // in the figures.
 
 #include "database.hpp"
+#include "push_rows.hpp"
 
 #include <fanfare/base/clock.hpp>
 #include <fanfare/base/ids.hpp>
@@ -23,7 +24,13 @@ namespace fanfare::stores {
 /// Rows that clients are shown, but for their time: in the inbox, and neither suppressed nor over.
 inline const std::string shown_rows = "(channels & 1) <> 0 AND status NOT IN (6, 7, 8, 9)";
 /// Those that wait there to be acknowledged.
-inline const std::string waiting_rows = "(channels & 1) <> 0 AND status = 0";
+inline const std::string waiting_rows = "(channels & 1) <> 0 AND status IN (0, 1, 2, 4, 5)";
+/// The same of a row that was read.
+[[nodiscard]] inline bool waits(delivery::Status status) noexcept {
+    using delivery::Status;
+    return status == Status::pending || status == Status::processing || status == Status::sent ||
+           status == Status::retry || status == Status::failed;
+}
 
 struct InboxRow {
     std::int64_t id = 0; // 0: there is none yet
@@ -42,7 +49,10 @@ struct NotificationRow {
     WallMillis created = 0;
     WallMillis expires = 0;
     bool awaited = false; // the last attempt waits for its acknowledgement
-    std::string data;     // of those that are to be sent
+    delivery::Channels channels = 0;
+    delivery::Priority priority = delivery::Priority::normal;
+    bool pushed = false; // its push has begun
+    std::string data;    // of those that are to be sent
 };
 
 /// When a change is made, and by which options.
@@ -60,9 +70,11 @@ struct InboxTally {
 
 class InboxRows {
   public:
-    explicit InboxRows(Database& database);
+    InboxRows(Database& database, PushRows& push);
 
     InboxTally tally; // of this transaction; its owner clears it
+    /// Moves that no answer tells, in this transaction; its owner takes them.
+    std::vector<delivery::StatusChange> untold;
 
     // --- inboxes ---
     [[nodiscard]] std::optional<InboxRow> find(std::string_view user);
@@ -114,6 +126,9 @@ class InboxRows {
     [[nodiscard]] std::optional<NotificationRow> at(std::int64_t inbox, std::uint64_t offset);
     /// To be looked at by now, the earliest first.
     [[nodiscard]] Rows sweepable(WallMillis now, std::size_t limit);
+    /// Of all inboxes: whose acknowledgement is late, the longest first.
+    [[nodiscard]] Rows overdue(WallMillis now, std::size_t limit);
+    [[nodiscard]] std::optional<WallMillis> next_overdue(WallMillis now);
     [[nodiscard]] std::optional<WallMillis> next_sweep();
     void remove(const NotificationRow& row);
 
@@ -122,8 +137,21 @@ class InboxRows {
               std::string_view detail);
     /// Counts an attempt to these sessions.
     void attempt(NotificationRow& row, const Moment& moment, std::string_view sessions);
-    /// The last attempt was not acknowledged, and there will be no other.
-    void spend(NotificationRow& row, const Moment& moment);
+    /// The last attempt was not acknowledged, and there will be no other: the next channel has it.
+    void spend(NotificationRow& row, std::string_view user, const Moment& moment);
+    /// Hands it to push, if it may go there, has not yet, and there is a device.
+    bool begin_push(NotificationRow& row, std::string_view user, const Moment& moment);
+    /// A push-only one has nowhere to go.
+    void fail(NotificationRow& row, const Moment& moment, std::string_view why);
+    /// Something became of one of its pushes.
+    void note_push(const NotificationRow& row, const Moment& moment, delivery::Event event,
+                   std::uint32_t attempt, std::string_view detail);
+    /// A service took one.
+    void push_taken(NotificationRow& row, const Moment& moment);
+    /// One waits to be tried again.
+    void push_waits(NotificationRow& row, const Moment& moment);
+    /// Its last job has ended, and none was taken.
+    void push_refused(NotificationRow& row, const Moment& moment);
     /// The last attempt reached no one.
     void give_back(NotificationRow& row, const Moment& moment);
     /// Nobody waits for its acknowledgement any more.
@@ -148,7 +176,11 @@ class InboxRows {
               std::optional<delivery::Status> status, std::uint32_t attempt,
               std::string_view detail);
 
+    void move_untold(NotificationRow& row, delivery::Status to, delivery::Event why,
+                     const Moment& moment, std::string_view detail);
+
     Database& database_;
+    PushRows& push_;
     struct Delete {
         void operator()(Statements* statements) const noexcept;
     };

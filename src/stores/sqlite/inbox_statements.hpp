@@ -10,13 +10,13 @@ namespace fanfare::stores {
 
 /// NotificationRows, without what is to be sent; and with it.
 inline std::string rows_where(const std::string& condition) {
-    return "SELECT inbox, offset, id, status, attempts, created, expires, due FROM notifications "
-           "WHERE " +
+    return "SELECT inbox, offset, id, status, attempts, created, expires, due, channels, "
+           "priority, pushed FROM notifications WHERE " +
            condition;
 }
 inline std::string sendable_where(const std::string& condition) {
-    return "SELECT inbox, offset, id, status, attempts, created, expires, due, data FROM "
-           "notifications WHERE " +
+    return "SELECT inbox, offset, id, status, attempts, created, expires, due, channels, "
+           "priority, pushed, data FROM notifications WHERE " +
            condition;
 }
 
@@ -45,7 +45,7 @@ struct InboxRows::Statements {
                      "collapse_key, data) VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?6, 0, NULL, "
                      "?7, ?8, ?9, ?10)"),
           collapsible(db, rows_where("inbox = ?1 AND collapse_key = ?2 AND offset > ?3 AND "
-                                     "status = 0 AND expires > ?4 ORDER BY offset")),
+                                     "status IN (0, 1, 4) AND expires > ?4 ORDER BY offset")),
           shown(db, sendable_where("inbox = ?1 AND offset > ?2 AND expires > ?3 AND " + shown_rows +
                                    " ORDER BY offset LIMIT ?4")),
           waiting(db, sendable_where("inbox = ?1 AND offset > ?2 AND expires > ?3 AND "
@@ -63,11 +63,14 @@ struct InboxRows::Statements {
                                          "status IN (0, 1, 2, 4, 5) ORDER BY offset")),
           at(db, rows_where("inbox = ?1 AND offset = ?2")),
           sweepable(db, rows_where("sweep <= ?1 ORDER BY sweep LIMIT ?2")),
+          overdue(db, rows_where("due <= ?1 ORDER BY due LIMIT ?2")),
+          next_overdue(db, "SELECT due FROM notifications WHERE due > ?1 ORDER BY due LIMIT 1"),
           next_sweep(db, "SELECT sweep FROM notifications ORDER BY sweep LIMIT 1"),
           drop(db, "DELETE FROM notifications WHERE inbox = ?1 AND offset = ?2"),
           drop_all(db, "DELETE FROM notifications WHERE inbox = ?1"),
-          move(db, "UPDATE notifications SET status = ?3, updated = ?4, due = NULL, sweep = ?5 "
-                   "WHERE inbox = ?1 AND offset = ?2"),
+          move(db, "UPDATE notifications SET status = ?3, updated = ?4, sweep = ?5, "
+                   "due = CASE WHEN ?6 THEN NULL ELSE due END WHERE inbox = ?1 AND offset = ?2"),
+          set_pushed(db, "UPDATE notifications SET pushed = 1 WHERE inbox = ?1 AND offset = ?2"),
           attempt(db, "UPDATE notifications SET attempts = ?3, tried = ?4, due = ?5 "
                       "WHERE inbox = ?1 AND offset = ?2"),
           stop_waiting(db, "UPDATE notifications SET attempts = ?3, due = NULL "
@@ -109,10 +112,13 @@ struct InboxRows::Statements {
     Statement acknowledgeable;
     Statement at;
     Statement sweepable;
+    Statement overdue;
+    Statement next_overdue;
     Statement next_sweep;
     Statement drop;
     Statement drop_all;
     Statement move;
+    Statement set_pushed;
     Statement attempt;
     Statement stop_waiting;
     Statement note;

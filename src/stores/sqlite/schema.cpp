@@ -10,11 +10,12 @@ namespace fanfare::stores {
 extern const char schema_1[];
 extern const char schema_2[];
 extern const char schema_3[];
+extern const char schema_4[];
 
 namespace {
 
 /// The step to version i + 1.
-const std::array<const char*, schema_version> steps{schema_1, schema_2, schema_3};
+const std::array<const char*, schema_version> steps{schema_1, schema_2, schema_3, schema_4};
 
 } // namespace
 

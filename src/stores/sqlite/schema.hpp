@@ -9,7 +9,7 @@
 namespace fanfare::stores {
 
 /// What this program reads and writes (PRAGMA user_version).
-inline constexpr int schema_version = 3;
+inline constexpr int schema_version = 4;
 /// Marks the file as ours (PRAGMA application_id): "Fanf".
 inline constexpr int application_id = 0x46616e66;
 

@@ -5,6 +5,7 @@
 #include "inbox_log.hpp"
 #include "memory_idempotency.hpp"
 #include "publish_keys.hpp"
+#include "push_queue.hpp"
 #include "writer.hpp"
 
 #include <fanfare/net/reactor.hpp>
@@ -29,10 +30,11 @@ class SqliteStore final : public Store {
                std::make_shared<const Retention>(Retention{std::move(rules), position_ttl})),
           devices_(writer_, *reader_, reader_database_, options, metrics),
           inbox_(writer_, *reader_, reader_database_, devices_.rows(), options, metrics),
+          push_(writer_, *reader_, reader_database_, inbox_, devices_.rows()),
           keys_(writer_, *reader_, reader_database_, idempotency.window),
           idempotency_(make_recorded_idempotency(reactors, idempotency, &keys_)) {
         reader_database_.execute("PRAGMA query_only=1; PRAGMA cache_size=-16384");
-        writer_.start({&log_, &devices_, &inbox_});
+        writer_.start({&log_, &devices_, &inbox_, &push_});
     }
     ~SqliteStore() override {
         // The threads use what is destroyed after them.
@@ -43,6 +45,7 @@ class SqliteStore final : public Store {
     [[nodiscard]] room::DurableLog& log() noexcept override { return log_; }
     [[nodiscard]] delivery::InboxLog& inbox() noexcept override { return inbox_; }
     [[nodiscard]] delivery::Devices& devices() noexcept override { return devices_; }
+    [[nodiscard]] delivery::PushQueue& push() noexcept override { return push_; }
     [[nodiscard]] room::IdempotencyLog& idempotency() noexcept override { return *idempotency_; }
     [[nodiscard]] const char* fault() const noexcept override { return writer_.fault(); }
     void set_rules(room::RulesRef rules, std::chrono::milliseconds position_ttl) override {
@@ -57,6 +60,7 @@ class SqliteStore final : public Store {
     SqliteLog log_;
     SqliteDevices devices_;
     SqliteInbox inbox_;
+    SqlitePushQueue push_;
     SqliteKeys keys_;
     std::unique_ptr<room::IdempotencyLog> idempotency_;
 };

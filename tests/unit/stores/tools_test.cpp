@@ -76,7 +76,10 @@ void add_notifications(Database& database) {
     database.execute(
         "INSERT INTO inboxes VALUES (1, 'ada', 'aaaaaaa1', 3, 1), (2, 'bo', 'aaaaaaa2', 1, 0);"
         "INSERT INTO inbox_devices VALUES (1, '', 1, 9);"
-        "INSERT INTO notifications SELECT i.id, n.o, randomblob(16), n.o = 1 AND i.id = 1, 2, 1, "
+        "INSERT INTO notifications (inbox, offset, id, status, priority, channels, attempts, "
+        "created, "
+        "expires, updated, tried, due, sweep, category, collapse_key, data) SELECT i.id, n.o, "
+        "randomblob(16), n.o = 1 AND i.id = 1, 2, 1, "
         "0, "
         "1, 9, 1, 0, NULL, 9, NULL, NULL, '{}' FROM inboxes i JOIN (SELECT 1 AS o UNION ALL SELECT "
         "2 UNION ALL SELECT 3) n ON n.o <= i.newest;"

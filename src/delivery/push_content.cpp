@@ -1,0 +1,51 @@
+#include "push_content.hpp"
+
+#include <fanfare/base/json_check.hpp>
+
+namespace fanfare::delivery {
+namespace {
+
+class Members final : public JsonMembers {
+  public:
+    void on_member(std::string_view name, std::string_view value) noexcept override {
+        if (name == "title") title = value;
+        if (name == "body") body = value;
+        if (name == "data") data = value;
+    }
+    std::string_view title;
+    std::string_view body;
+    std::string_view data;
+};
+
+/// Empty unless it is a string.
+std::string text_of(std::string_view value) {
+    std::string text;
+    if (value.size() >= 2 && value.front() == '"')
+        append_unescaped(text, value.substr(1, value.size() - 2));
+    return text;
+}
+
+} // namespace
+
+PushText::PushText(const Notification& notification) : notification_(notification) {
+    Members members;
+    if (check_json(notification.data, members)) return; // ours, so it never is
+    title_ = text_of(members.title);
+    body_ = text_of(members.body);
+    data_ = members.data;
+}
+
+PushContent PushText::content() const {
+    PushContent content;
+    content.title = title_;
+    content.body = body_;
+    content.data = data_;
+    content.category = notification_.category;
+    content.collapse_key = notification_.collapse_key;
+    content.silent = title_.empty() && body_.empty();
+    content.priority = notification_.priority;
+    content.expires = notification_.expires;
+    return content;
+}
+
+} // namespace fanfare::delivery

@@ -1,0 +1,84 @@
+#include "apns_payload.hpp"
+
+#include <fanfare/base/json_writer.hpp>
+
+#include <array>
+
+namespace fanfare::providers {
+namespace {
+
+using delivery::PushContent;
+
+constexpr std::array<std::string_view, 3> type_names{"alert", "background", "voip"};
+constexpr std::size_t payload_max = 4'096;
+constexpr std::size_t voip_payload_max = 5'120;
+
+bool has_alert(const PushContent& content) noexcept {
+    return !content.title.empty() || !content.body.empty();
+}
+
+void write_alert(JsonWriter& json, const PushContent& content) {
+    json.key("alert").begin_object();
+    if (!content.title.empty()) json.field("title", content.title);
+    if (!content.body.empty()) json.field("body", content.body);
+    json.end_object();
+}
+
+void write_shown(JsonWriter& json, const PushContent& content) {
+    const bool alert = has_alert(content);
+    if (alert) write_alert(json, content);
+    if (content.badge) json.field("badge", std::uint64_t{*content.badge});
+    if (!content.sound.empty())
+        json.field("sound", content.sound);
+    else if (alert)
+        json.field("sound", "default");
+    if (!content.category.empty())
+        json.field("category", content.category).field("thread-id", content.category);
+    // Both flags are numbers: `true` is not understood.
+    if (alert && !content.data.empty()) json.field("mutable-content", std::uint64_t{1});
+}
+
+} // namespace
+
+std::string_view apns_push_type_name(ApnsPushType type) noexcept {
+    return type_names[static_cast<std::size_t>(type)];
+}
+
+ApnsPushType apns_push_type(const PushContent& content, std::string_view topic) noexcept {
+    if (topic.ends_with(".voip")) return ApnsPushType::voip;
+    const bool shows = has_alert(content) || content.badge || !content.sound.empty();
+    return content.silent || !shows ? ApnsPushType::background : ApnsPushType::alert;
+}
+
+std::size_t apns_payload_max(ApnsPushType type) noexcept {
+    return type == ApnsPushType::voip ? voip_payload_max : payload_max;
+}
+
+std::string apns_payload(const PushContent& content, const delivery::NotificationId& id,
+                         ApnsPushType type) {
+    std::string out;
+    out.reserve(content.title.size() + content.body.size() + content.data.size() + 256);
+    JsonWriter json{out};
+    json.begin_object().key("aps").begin_object();
+    if (type == ApnsPushType::background)
+        json.field("content-available", std::uint64_t{1});
+    else if (!content.silent)
+        write_shown(json, content);
+    json.end_object().field("id", id.text());
+    if (!content.data.empty()) json.key("data").raw(content.data);
+    json.end_object();
+    return out;
+}
+
+Error check_apns(const PushContent& content, std::string_view topic) {
+    const ApnsPushType type = apns_push_type(content, topic);
+    const std::size_t size = apns_payload(content, delivery::NotificationId{}, type).size();
+    const std::size_t limit = apns_payload_max(type);
+    if (size <= limit) return {};
+    return {Code::too_large,
+            "the notification is " + std::to_string(size) + " bytes for APNs, which takes " +
+                std::to_string(limit),
+            {}};
+}
+
+} // namespace fanfare::providers

@@ -1,0 +1,323 @@
+#include "push_queue.hpp"
+
+#include "device_values.hpp"
+
+#include <fanfare/base/json_writer.hpp>
+#include <fanfare/base/log.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace fanfare::stores {
+
+using delivery::Event;
+using delivery::PushCursor;
+using delivery::PushJob;
+using delivery::PushJobs;
+using delivery::PushResult;
+using delivery::Settled;
+using Fate = delivery::PushResult::Fate;
+
+namespace {
+
+constexpr std::size_t page_bytes_max = std::size_t{4} * 1024 * 1024;
+
+/// What a timeline says of one device.
+std::string detail_of(std::string_view device, const PushResult& result) {
+    std::string text;
+    JsonWriter json{text};
+    json.begin_object().field("device", device).field("provider", result.provider);
+    if (result.outcome.status != 0)
+        json.field("status", static_cast<std::uint64_t>(result.outcome.status));
+    if (!result.outcome.reason.empty()) json.field("reason", result.outcome.reason);
+    if (!result.outcome.provider_id.empty()) json.field("provider_id", result.outcome.provider_id);
+    json.end_object();
+    return text;
+}
+
+PushJob job_of(const Statement& row) {
+    PushJob job;
+    job.id = row.integer(0);
+    job.due = row.integer(1);
+    job.attempts = static_cast<std::uint32_t>(row.integer(2));
+    job.queued = row.integer(3);
+    delivery::Notification& one = job.notification;
+    one.user = row.text(4);
+    one.offset = static_cast<std::uint64_t>(row.integer(5));
+    one.id = id_of(row.blob(6));
+    one.status = status_of(row.integer(7));
+    one.priority = priority_of(row.integer(8));
+    one.channels = static_cast<delivery::Channels>(row.integer(9));
+    one.attempts = static_cast<std::uint32_t>(row.integer(10));
+    one.created = row.integer(11);
+    one.expires = row.integer(12);
+    one.updated = row.integer(13);
+    one.tried = row.integer(14);
+    one.category = row.text(15);
+    one.collapse_key = row.text(16);
+    one.data = row.text(17);
+    delivery::PushDevice& device = job.device;
+    device.user = one.user;
+    device.name = row.text(18);
+    device.platform = platform_of(row.integer(19));
+    device.token = row.text(20);
+    device.p256dh = row.blob(21);
+    device.auth = row.blob(22);
+    device.app = row.text(23);
+    device.locale = row.text(24);
+    device.timezone = row.text(25);
+    device.registered = row.integer(26);
+    device.expires = row.integer(27);
+    return job;
+}
+
+} // namespace
+
+struct SqlitePushQueue::ReadStatements {
+    explicit ReadStatements(Database& db)
+        : jobs(db, "SELECT j.id, j.due, j.attempts, j.queued, i.user, n.offset, n.id, n.status, "
+                   "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
+                   "n.category, n.collapse_key, n.data, d.name, d.platform, d.token, d.p256dh, "
+                   "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires "
+                   "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
+                   "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
+                   "LEFT JOIN devices AS d ON d.id = j.device "
+                   "WHERE j.lane = ?1 AND j.due <= ?2 AND (j.due, j.id) > (?3, ?4) "
+                   "ORDER BY j.due, j.id LIMIT ?5"),
+          next(db, "SELECT due FROM push_jobs WHERE lane = ?1 AND due > ?2 ORDER BY due LIMIT 1"),
+          oldest(db, "SELECT queued FROM push_jobs WHERE lane = ?1 ORDER BY due, id LIMIT 1") {}
+    Statement jobs;
+    Statement next;
+    Statement oldest;
+};
+
+SqlitePushQueue::SqlitePushQueue(Writer& writer, net::BlockingThread& reader,
+                                 Database& reader_database, SqliteInbox& inbox, DeviceRows& devices)
+    : writer_(writer), reader_(reader), inbox_(inbox), devices_(devices),
+      read_(std::make_unique<ReadStatements>(reader_database)) {
+    // What the process before left: its jobs are few against what else is in the file.
+    Statement count{writer.database(), "SELECT lane, count(*) FROM push_jobs GROUP BY lane"};
+    while (count.step())
+        jobs_[static_cast<std::size_t>(priority_of(count.integer(0)))] = count.integer(1);
+}
+
+SqlitePushQueue::~SqlitePushQueue() = default;
+
+void SqlitePushQueue::on_work(std::function<void()> tell) {
+    told_ = std::make_unique<const std::function<void()>>(std::move(tell));
+    tell_.store(told_.get(), std::memory_order_release);
+}
+
+delivery::PushDepth SqlitePushQueue::depth(delivery::Priority lane) const {
+    const auto at = static_cast<std::size_t>(lane);
+    const std::int64_t jobs = jobs_[at].load(std::memory_order_relaxed);
+    if (jobs <= 0) return {};
+    return {static_cast<std::uint64_t>(jobs), oldest_[at].load(std::memory_order_relaxed)};
+}
+
+void SqlitePushQueue::settled(bool committed) noexcept {
+    PushRows& push = inbox_.push();
+    const auto tally = std::exchange(push.tally, {});
+    const bool added = std::exchange(push.added, false);
+    if (!committed) return;
+    for (std::size_t lane = 0; lane < tally.size(); ++lane)
+        if (tally[lane] != 0) jobs_[lane].fetch_add(tally[lane], std::memory_order_relaxed);
+    if (!added) return;
+    if (const auto* const tell = tell_.load(std::memory_order_acquire); tell != nullptr) (*tell)();
+}
+
+// --- reading ---
+
+/// Jobs whose device was unregistered, or whose notification is no more.
+class SqlitePushQueue::Drop final : public WriteTask {
+  public:
+    Drop(SqlitePushQueue& queue, std::vector<std::int64_t> jobs)
+        : queue_(queue), jobs_(std::move(jobs)) {}
+    void apply() override {
+        PushRows& push = queue_.inbox_.push();
+        InboxRows& rows = queue_.inbox_.rows();
+        const Moment moment = queue_.inbox_.moment();
+        for (const std::int64_t id : jobs_) {
+            const std::optional<PushJobRow> job = push.find(id);
+            if (!job) continue;
+            push.remove(*job);
+            std::optional<NotificationRow> row = rows.at(job->inbox, job->offset);
+            if (row && !push.any(job->inbox, job->offset)) rows.push_refused(*row, moment);
+        }
+    }
+    void done() override {}
+
+  private:
+    SqlitePushQueue& queue_;
+    const std::vector<std::int64_t> jobs_;
+};
+
+class SqlitePushQueue::Read final : public net::BlockingTask {
+  public:
+    Read(SqlitePushQueue& queue, delivery::Priority lane, const PushCursor& after, WallMillis now,
+         std::size_t limit, std::function<void(PushJobs)> tell)
+        : queue_(queue), lane_(lane), after_(after), now_(now), limit_(limit),
+          tell_(std::move(tell)) {}
+
+    void run() override {
+        try {
+            look();
+        } catch (const SqliteError& error) {
+            log::error("store_read_failed", {{"error", error.what()}, {"code", error.code()}});
+            found_ = {};
+            found_.code = Code::unavailable;
+            found_.detail = fault_text(error.code());
+        }
+        // An open one would keep the log from beginning anew.
+        for (Statement* each : {&queue_.read_->jobs, &queue_.read_->next, &queue_.read_->oldest})
+            each->reset();
+    }
+    void done() override {
+        if (!orphans_.empty())
+            queue_.writer_.post_always(std::make_unique<Drop>(queue_, std::move(orphans_)));
+        tell_(std::move(found_));
+    }
+
+  private:
+    void look() {
+        ReadStatements& read = *queue_.read_;
+        const auto lane = static_cast<int>(lane_);
+        found_.end = after_;
+        std::size_t bytes = 0;
+        Statement& jobs = read.jobs.bind(lane, now_, after_.due, after_.id, limit_ + 1);
+        while (jobs.step()) {
+            found_.more = found_.jobs.size() == limit_ || bytes > page_bytes_max;
+            if (found_.more) break;
+            found_.end = {jobs.integer(1), jobs.integer(0)};
+            if (jobs.is_null(4) || jobs.is_null(6) || jobs.is_null(18)) {
+                orphans_.push_back(jobs.integer(0));
+                continue;
+            }
+            found_.jobs.push_back(job_of(jobs));
+            bytes += found_.jobs.back().notification.data.size() + 512;
+        }
+        if (!found_.more) {
+            Statement& next = read.next.bind(lane, now_);
+            if (next.step()) found_.next = next.integer(0);
+        }
+        Statement& oldest = read.oldest.bind(lane);
+        queue_.oldest_[static_cast<std::size_t>(lane_)].store(oldest.step() ? oldest.integer(0) : 0,
+                                                              std::memory_order_relaxed);
+    }
+
+    SqlitePushQueue& queue_;
+    const delivery::Priority lane_;
+    const PushCursor after_;
+    const WallMillis now_;
+    const std::size_t limit_;
+    std::function<void(PushJobs)> tell_;
+    PushJobs found_;
+    std::vector<std::int64_t> orphans_;
+};
+
+void SqlitePushQueue::read(delivery::Priority lane, const PushCursor& after, WallMillis now,
+                           std::size_t limit, std::function<void(PushJobs)> done) {
+    reader_.post(std::make_unique<Read>(*this, lane, after, now, limit, std::move(done)));
+}
+
+// --- settling ---
+
+class SqlitePushQueue::Settle final : public WriteTask {
+  public:
+    Settle(SqlitePushQueue& queue, std::vector<PushResult> results,
+           std::function<void(Settled)> tell)
+        : queue_(queue), results_(std::move(results)), tell_(std::move(tell)) {}
+
+    [[nodiscard]] Lane lane() const noexcept override { return Lane::high; }
+    [[nodiscard]] std::size_t bytes() const noexcept override { return results_.size() * 256; }
+    [[nodiscard]] std::size_t operations() const noexcept override { return results_.size(); }
+    void apply() override {
+        const Moment moment = queue_.inbox_.moment();
+        for (const PushResult& result : results_) settle(result, moment);
+    }
+    void done() override {
+        Settled settled;
+        settled.code = code;
+        settled.detail = detail;
+        tell_(std::move(settled));
+    }
+
+  private:
+    [[nodiscard]] PushRows& push() noexcept { return queue_.inbox_.push(); }
+    [[nodiscard]] InboxRows& rows() noexcept { return queue_.inbox_.rows(); }
+
+    void settle(const PushResult& result, const Moment& moment) {
+        const std::optional<PushJobRow> job = push().find(result.job);
+        if (!job) return; // it was acknowledged meanwhile, or erased
+        std::optional<NotificationRow> row = rows().at(job->inbox, job->offset);
+        const std::optional<PushRows::DeviceName> device = push().device(job->device);
+        if (!row || !device) {
+            push().remove(*job);
+            if (row) end(*row, moment);
+            return;
+        }
+        const std::uint32_t attempts = job->attempts + (result.counts ? 1 : 0);
+        const auto note = [&](Event event) {
+            rows().note_push(*row, moment, event, attempts, detail_of(device->name, result));
+        };
+        switch (result.fate) {
+        case Fate::sent:
+            note(Event::push_sent);
+            push().remove(*job);
+            rows().push_taken(*row, moment);
+            break;
+        case Fate::again:
+            push().postpone(*job, result.again_at, attempts);
+            if (!result.counts) break;
+            note(Event::push_retry);
+            rows().push_waits(*row, moment);
+            break;
+        case Fate::dropped:
+            drop(*job, *device, result, attempts, *row, moment);
+            break;
+        case Fate::dead:
+            note(Event::push_failed);
+            push().bury(*job, device->name, result, attempts, moment.now);
+            end(*row, moment);
+            break;
+        case Fate::void_:
+            push().remove(*job);
+            end(*row, moment);
+            break;
+        }
+    }
+
+    void drop(const PushJobRow& job, const PushRows::DeviceName& device, const PushResult& result,
+              std::uint32_t attempts, NotificationRow& row, const Moment& moment) {
+        if (queue_.devices_.remove_dead(device.platform, device.token, result.outcome.dead_since) ==
+            0) {
+            // Registered again since the service lost it: it is worth another attempt.
+            push().postpone(job, moment.now, attempts);
+            return;
+        }
+        rows().note_push(row, moment, Event::device_dropped, attempts,
+                         detail_of(device.name, result));
+        for (const PushJobRow& each : push().of_device(job.device)) {
+            push().remove(each);
+            if (each.id == job.id)
+                end(row, moment);
+            else if (std::optional<NotificationRow> other = rows().at(each.inbox, each.offset))
+                end(*other, moment);
+        }
+    }
+
+    /// One of its jobs has ended without being taken.
+    void end(NotificationRow& row, const Moment& moment) {
+        if (!push().any(row.inbox, row.offset)) rows().push_refused(row, moment);
+    }
+
+    SqlitePushQueue& queue_;
+    const std::vector<PushResult> results_;
+    std::function<void(Settled)> tell_;
+};
+
+void SqlitePushQueue::settle(std::vector<PushResult> results, std::function<void(Settled)> done) {
+    writer_.post_always(std::make_unique<Settle>(*this, std::move(results), std::move(done)));
+}
+
+} // namespace fanfare::stores

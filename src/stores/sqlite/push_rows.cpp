@@ -1,0 +1,130 @@
+#include "push_rows.hpp"
+
+#include "device_values.hpp"
+
+#include <utility>
+
+namespace fanfare::stores {
+
+struct PushRows::Statements {
+    explicit Statements(Database& db)
+        : add(db, "INSERT INTO push_jobs (lane, due, inbox, offset, device, attempts, queued) "
+                  "SELECT ?1, ?2, ?3, ?4, id, 0, ?2 FROM devices WHERE user = ?5 AND "
+                  "(?6 >> platform & 1) <> 0 AND (expires IS NULL OR expires > ?2) ORDER BY id"),
+          find(db, columns + "id = ?1"), of_device(db, columns + "device = ?1"),
+          of_notification(db, columns + "inbox = ?1 AND offset = ?2"),
+          of_inbox(db, columns + "inbox = ?1"),
+          any(db, "SELECT 1 FROM push_jobs WHERE inbox = ?1 AND offset = ?2 LIMIT 1"),
+          postpone(db, "UPDATE push_jobs SET due = ?2, attempts = ?3 WHERE id = ?1"),
+          remove(db, "DELETE FROM push_jobs WHERE id = ?1"),
+          device(db, "SELECT name, platform, token FROM devices WHERE id = ?1"),
+          bury(db, "INSERT INTO dead_letters (inbox, offset, device, device_name, provider, "
+                   "status, reason, attempts, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+          drop_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1 AND offset = ?2"),
+          drop_all_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1") {}
+    inline static const std::string columns =
+        "SELECT id, inbox, offset, device, attempts, lane FROM push_jobs WHERE ";
+    Statement add;
+    Statement find;
+    Statement of_device;
+    Statement of_notification;
+    Statement of_inbox;
+    Statement any;
+    Statement postpone;
+    Statement remove;
+    Statement device;
+    Statement bury;
+    Statement drop_letters;
+    Statement drop_all_letters;
+};
+
+PushRows::PushRows(Database& database) : database_(database), sql_(new Statements{database}) {}
+
+void PushRows::Delete::operator()(Statements* statements) const noexcept {
+    delete statements;
+}
+
+/// All of them, before any is changed: a walk must not meet what it writes.
+std::vector<PushJobRow> PushRows::all_of(Statement& rows) {
+    std::vector<PushJobRow> all;
+    while (rows.step()) {
+        PushJobRow& job = all.emplace_back();
+        job.id = rows.integer(0);
+        job.inbox = rows.integer(1);
+        job.offset = static_cast<std::uint64_t>(rows.integer(2));
+        job.device = rows.integer(3);
+        job.attempts = static_cast<std::uint32_t>(rows.integer(4));
+        job.lane = static_cast<std::size_t>(priority_of(rows.integer(5)));
+    }
+    return all;
+}
+
+std::size_t PushRows::add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
+                          std::string_view user, delivery::Platforms served, WallMillis now) {
+    if (served == 0) return 0;
+    sql_->add.bind(lane, now, inbox, offset, user, static_cast<int>(served)).run();
+    const auto jobs = static_cast<std::size_t>(database_.changes());
+    tally[lane] += static_cast<std::int64_t>(jobs);
+    added = added || jobs != 0;
+    return jobs;
+}
+
+std::optional<PushJobRow> PushRows::find(std::int64_t id) {
+    const std::vector<PushJobRow> found = all_of(sql_->find.bind(id));
+    if (found.empty()) return std::nullopt;
+    return found.front();
+}
+
+std::vector<PushJobRow> PushRows::of_device(std::int64_t device) {
+    return all_of(sql_->of_device.bind(device));
+}
+
+bool PushRows::any(std::int64_t inbox, std::uint64_t offset) {
+    Statement& row = sql_->any.bind(inbox, offset);
+    const bool found = row.step();
+    row.reset();
+    return found;
+}
+
+void PushRows::postpone(const PushJobRow& job, WallMillis due, std::uint32_t attempts) {
+    sql_->postpone.bind(job.id, due, attempts).run();
+}
+
+void PushRows::remove(const PushJobRow& job) {
+    sql_->remove.bind(job.id).run();
+    --tally[job.lane];
+}
+
+void PushRows::cancel(std::int64_t inbox, std::uint64_t offset) {
+    for (const PushJobRow& job : all_of(sql_->of_notification.bind(inbox, offset))) remove(job);
+}
+
+void PushRows::forget(std::int64_t inbox, std::uint64_t offset) {
+    cancel(inbox, offset);
+    sql_->drop_letters.bind(inbox, offset).run();
+}
+
+void PushRows::forget_all(std::int64_t inbox) {
+    for (const PushJobRow& job : all_of(sql_->of_inbox.bind(inbox))) remove(job);
+    sql_->drop_all_letters.bind(inbox).run();
+}
+
+std::optional<PushRows::DeviceName> PushRows::device(std::int64_t id) {
+    Statement& row = sql_->device.bind(id);
+    if (!row.step()) return std::nullopt;
+    DeviceName found{std::string{row.text(0)}, platform_of(row.integer(1)),
+                     std::string{row.text(2)}};
+    row.reset();
+    return found;
+}
+
+void PushRows::bury(const PushJobRow& job, std::string_view device_name,
+                    const delivery::PushResult& result, std::uint32_t attempts, WallMillis now) {
+    sql_->bury
+        .bind(job.inbox, job.offset, job.device, device_name, std::string_view{result.provider},
+              result.outcome.status, std::string_view{result.outcome.reason}, attempts, now)
+        .run();
+    remove(job);
+}
+
+} // namespace fanfare::stores

@@ -1,0 +1,64 @@
+#pragma once
+// What tests of requests and answers share.
+
+#include "push_answer.hpp"
+#include "push_request.hpp"
+
+#include <fanfare/delivery/provider.hpp>
+
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fanfare::delivery {
+// So that a failed check says which.
+inline std::ostream& operator<<(std::ostream& out, PushVerdict verdict) {
+    constexpr const char* names[]{"done", "drop_device", "fix", "later", "pause", "stop"};
+    return out << names[static_cast<std::size_t>(verdict)];
+}
+} // namespace fanfare::delivery
+
+namespace fanfare::test {
+
+inline constexpr WallMillis test_now = 1'767'225'600'000;
+
+inline delivery::NotificationId test_id() {
+    return delivery::NotificationId::from_raw("\x01\x23\x45\x67\x89\xab\xcd\xef"
+                                              "\xfe\xdc\xba\x98\x76\x54\x32\x10");
+}
+inline const std::string test_id_text = "ASNFZ4mrze_-3LqYdlQyEA";
+
+inline delivery::PushContent hello() {
+    delivery::PushContent content;
+    content.title = "Hello";
+    content.body = "World";
+    content.expires = test_now + 60'000;
+    return content;
+}
+
+/// The value of a field, or "(none)".
+inline std::string field_of(const providers::PushRequest& request, std::string_view name) {
+    std::string value = "(none)";
+    for (const providers::RequestField& field : request.fields) {
+        if (field.name != name) continue;
+        if (value != "(none)") return "(twice)";
+        value = field.value;
+    }
+    return value;
+}
+inline bool never_indexed(const providers::PushRequest& request, std::string_view name) {
+    for (const providers::RequestField& field : request.fields)
+        if (field.name == name) return field.never_index;
+    return false;
+}
+
+/// An answer that owns what it shows.
+struct Answer {
+    int status = 0;
+    std::string body;
+    std::vector<providers::AnswerField> fields;
+    [[nodiscard]] providers::PushAnswer view() const { return {status, fields, body}; }
+};
+
+} // namespace fanfare::test
