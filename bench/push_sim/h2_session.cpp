@@ -273,12 +273,19 @@ void H2Session::headers_complete(Exchange& exchange, bool last) {
     if (exchange.request.authority.empty()) {
         exchange.request.authority = exchange.request.headers.get("host");
     }
-    if (desk_.drops(DropAt::headers)) return carrier_.drop();
+    if (desk_.drops(DropAt::headers)) return drop();
     if (last) complete(exchange);
 }
 
+/// What nghttp2 still finds in the bytes that it was given is not for us any more.
+void H2Session::drop() {
+    dropped_ = true;
+    carrier_.drop();
+}
+
 void H2Session::complete(Exchange& exchange) {
-    if (desk_.drops(DropAt::body)) return carrier_.drop();
+    if (dropped_) return;
+    if (desk_.drops(DropAt::body)) return drop();
     desk_.decide(exchange, peer_);
     exchange.state = Exchange::State::waiting;
     if (exchange.answer.delay > Duration::zero()) {
@@ -304,12 +311,13 @@ void H2Session::release_held() {
 }
 
 void H2Session::submit(Exchange& exchange) {
+    if (dropped_) return;
     const Answer& answer = exchange.answer;
     switch (answer.deed) {
     case Deed::never:
         return;
     case Deed::drop:
-        return carrier_.drop();
+        return drop();
     case Deed::reset_stream:
         return reset_stream(exchange.stream, answer.error_code);
     case Deed::answer:

@@ -43,6 +43,7 @@ class H2Session final : public Protocol {
     void add_header(Exchange& exchange, std::string_view name, std::string_view value);
     void headers_complete(Exchange& exchange, bool last);
     void complete(Exchange& exchange);
+    void drop();
     void hold(Exchange& exchange);
     void release_held();
     void submit(Exchange& exchange);
@@ -69,6 +70,7 @@ class H2Session final : public Protocol {
     bool proven_ = false;           // a request was accepted: the ramp is over
     bool ending_ = false;           // send what there is, then close
     bool broken_ = false;
+    bool dropped_ = false; // the connection ends with this turn
 };
 
 } // namespace sim

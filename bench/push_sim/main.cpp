@@ -148,6 +148,7 @@ int run(const sim::Options& options) {
     to_be_stopped = &main_worker;
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
+    std::signal(SIGPIPE, SIG_IGN); // OpenSSL writes without MSG_NOSIGNAL
 
     std::vector<std::thread> threads;
     threads.reserve(workers.size());

@@ -92,14 +92,16 @@ std::string percent_decoded(std::string_view text) {
 }
 
 std::optional<std::string> form_value(std::string_view form, std::string_view name) {
-    while (!form.empty()) {
-        const std::size_t end = std::min(form.find('&'), form.size());
-        const std::string_view pair = form.substr(0, end);
+    std::size_t start = 0;
+    while (start < form.size()) {
+        std::size_t end = start;
+        while (end < form.size() && form[end] != '&') ++end;
+        const std::string_view pair = form.substr(start, end - start);
         const std::size_t equals = std::min(pair.find('='), pair.size());
         if (percent_decoded(pair.substr(0, equals)) == name) {
             return percent_decoded(pair.substr(std::min(equals + 1, pair.size())));
         }
-        form.remove_prefix(std::min(end + 1, form.size()));
+        start = end + 1;
     }
     return std::nullopt;
 }
