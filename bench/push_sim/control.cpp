@@ -175,8 +175,7 @@ class Control final : public Service {
                 const auto id = static_cast<ServiceId>(i);
                 Desk* desk = worker.desk(id);
                 if (desk == nullptr) continue;
-                desk->settings = world_.options.settings[i];
-                desk->counters.clear();
+                desk->reset();
                 worker.command(id, Command{});
             }
         });

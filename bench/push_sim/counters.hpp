@@ -26,21 +26,16 @@ enum class Count : std::uint8_t {
     answers_ok,
     answers_4xx,
     answers_5xx,
-    unanswered, // reset, dropped or not processed
-    blocked,    // connections that ended as they were accepted
+    unanswered,  // reset, dropped or not processed
+    blocked,     // connections that ended as they were accepted
+    credentials, // distinct `authorization` values, per thread
 };
-inline constexpr std::size_t counts = 19;
+inline constexpr std::size_t counts = 20;
 inline constexpr std::array<std::string_view, counts> count_names{
-    "connections",     "connections_open",
-    "handshakes",      "handshakes_failed",
-    "requests",        "streams",
-    "streams_open",    "streams_peak",
-    "streams_refused", "streams_over_limit",
-    "pings",           "goaways_sent",
-    "resets_received", "resets_sent",
-    "answers_ok",      "answers_4xx",
-    "answers_5xx",     "unanswered",
-    "blocked"};
+    "connections", "connections_open", "handshakes",      "handshakes_failed", "requests",
+    "streams",     "streams_open",     "streams_peak",    "streams_refused",   "streams_over_limit",
+    "pings",       "goaways_sent",     "resets_received", "resets_sent",       "answers_ok",
+    "answers_4xx", "answers_5xx",      "unanswered",      "blocked",           "credentials"};
 
 class Counters {
   public:

@@ -1,6 +1,6 @@
 #include "desk.hpp"
 
-#include <string>
+#include <functional>
 
 namespace sim {
 namespace {
@@ -29,6 +29,7 @@ Desk::Desk(ServiceId id, World& world, std::unique_ptr<Service> service, std::ui
 
 void Desk::decide(Exchange& exchange, Peer& peer) {
     counters.add(Count::requests);
+    count_credential(exchange.request.headers.get("authorization"));
     service_->judge(exchange, peer, settings);
     exchange.answer.delay = settings.latency.draw(dice_);
     // Only what would have been accepted takes a step of a script: a test counts its own messages.
@@ -50,6 +51,24 @@ void Desk::decide(Exchange& exchange, Peer& peer) {
     if (exchange.answer.deed == Deed::answer && is_success(exchange.answer.status)) {
         service_->accepted(exchange);
     }
+}
+
+/// Senders repeat theirs: the last one is compared first.
+void Desk::count_credential(std::string_view value) {
+    constexpr std::size_t known_max = 100'000;
+    if (value.empty() || value == last_credential_) return;
+    last_credential_ = value;
+    if (credentials_.size() >= known_max) return;
+    if (credentials_.insert(std::hash<std::string_view>{}(value)).second) {
+        counters.add(Count::credentials);
+    }
+}
+
+void Desk::reset() {
+    settings = world_.options.settings[static_cast<std::size_t>(id_)];
+    counters.clear();
+    credentials_.clear();
+    last_credential_.clear();
 }
 
 void Desk::play(const Step& step, Exchange& exchange, Peer& peer) {

@@ -7,6 +7,8 @@
 #include "world.hpp"
 
 #include <memory>
+#include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace sim {
@@ -28,6 +30,9 @@ class Desk {
     [[nodiscard]] std::unique_ptr<Exchange> take_exchange();
     void give_back(std::unique_ptr<Exchange> exchange);
 
+    /// Settings and counters as at the start.
+    void reset();
+
     [[nodiscard]] ServiceId id() const { return id_; }
     [[nodiscard]] Service& service() { return *service_; }
 
@@ -35,6 +40,7 @@ class Desk {
     Counters counters;
 
   private:
+    void count_credential(std::string_view value);
     void play(const Step& step, Exchange& exchange, Peer& peer);
 
     const ServiceId id_;
@@ -42,6 +48,8 @@ class Desk {
     std::unique_ptr<Service> service_;
     Dice dice_;
     std::vector<std::unique_ptr<Exchange>> spare_;
+    std::string last_credential_;
+    std::unordered_set<std::size_t> credentials_; // hashes: secrets are not kept for counting
 };
 
 } // namespace sim

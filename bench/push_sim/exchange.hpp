@@ -141,6 +141,7 @@ struct Exchange {
     std::string id;     // apns-id or the like: what duplicates are counted by
     std::string plaintext;
     bool decrypted = false;
+    bool rehearsal = false; // all was checked, nothing is delivered: FCM's validate_only
 
     void clear() {
         stream = 0;
@@ -153,6 +154,7 @@ struct Exchange {
         id.clear();
         plaintext.clear();
         decrypted = false;
+        rehearsal = false;
     }
 };
 

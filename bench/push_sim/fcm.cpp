@@ -241,8 +241,7 @@ class Fcm final : public Service {
         answer.body.clear();
         fmt::format_to(std::back_inserter(answer.body), R"({{"name":"projects/{}/messages/{}"}})",
                        project, message.validate_only ? "fake_message_id" : next_id());
-        // All was checked, nothing is delivered: the record must not count it.
-        if (message.validate_only) exchange.id.clear();
+        exchange.rehearsal = message.validate_only;
     }
 
     std::string_view next_id() {

@@ -9,7 +9,7 @@ namespace sim {
 namespace {
 
 bool delivered(const Record& record) {
-    return record.status >= 200 && record.status < 300;
+    return record.status >= 200 && record.status < 300 && !record.rehearsal;
 }
 
 std::size_t cost(const Record& record) {
@@ -68,7 +68,8 @@ void Recorder::add(ServiceId service, std::uint64_t connection, const Exchange& 
                   .plaintext =
                       exchange.decrypted ? std::optional{exchange.plaintext} : std::nullopt,
                   .status = fate.empty() ? exchange.answer.status : 0,
-                  .fate = std::string{fate}};
+                  .fate = std::string{fate},
+                  .rehearsal = exchange.rehearsal};
     const std::lock_guard lock{mutex_};
     record.number = ++last_;
     if (delivered(record) && !record.id.empty() && ids_[record.id]++ > 0) ++duplicates_;

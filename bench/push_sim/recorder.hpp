@@ -27,6 +27,7 @@ struct Record {
     std::optional<std::string> plaintext;
     int status = 0;   // 0: there was no answer
     std::string fate; // why there was none
+    bool rehearsal = false;
 };
 
 class Recorder {

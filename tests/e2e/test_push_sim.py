@@ -425,6 +425,7 @@ def test_fcm_good_forms(simulator, fcm):
                   "validateOnly": True}
     answer = fcm.send_message(json.dumps(both_cases).encode())
     assert json.loads(answer.body)["name"].endswith("fake_message_id")
+    assert not simulator.requests(service="fcm")[-1]["delivered"]
     assert fcm.send_message(fcm_body(), path="/v1/projects/other/messages:send").status == 404
     assert fcm.send_message(fcm_body(), path="/nowhere").body.startswith(b"<!DOCTYPE")
     assert fcm.send_message(fcm_body(), **{"content-type": "text/plain"}).status == 400
@@ -503,6 +504,7 @@ def test_webpush_delivers_the_plaintext(simulator, webpush):
     answer = webpush.call(path_of(browser), webpush_headers(webpush, urgency="high", topic="news"), message)
     assert answer.status == 201 and answer.headers["location"]
     assert simulator.control("GET", f"/subscriptions/{browser['id']}")["received"] == ["grüße 🎉"]
+    assert simulator.stats("webpush")["credentials"] == 1
     [record] = simulator.requests(token=browser["id"])
     assert record["plaintext"] == "grüße 🎉" and "body_base64" in record
     empty = webpush.call(path_of(browser), webpush_headers(webpush, content_encoding=None))
