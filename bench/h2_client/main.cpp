@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -55,21 +56,22 @@ class Load final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer {
     }
     [[nodiscard]] bool complete() const { return answered_ == plan_.requests; }
     [[nodiscard]] std::string report() const {
-        return fmt::format(R"({{"requests":{},"good":{},"other":{},"failed":{},"connections":{}}})",
-                           plan_.requests, good_, answered_ - good_ - failed_, failed_,
-                           pool_.connections());
+        const auto of = [&](Kind kind) { return kinds_.at(static_cast<std::size_t>(kind)); };
+        return fmt::format(R"({{"requests":{},"good":{},"other":{},"refused":{},"lost":{},)"
+                           R"("unreachable":{},"connections":{}}})",
+                           plan_.requests, good_, of(Kind::response) - good_, of(Kind::refused),
+                           of(Kind::lost), of(Kind::unreachable), pool_.connections());
     }
 
   private:
+    using Kind = http::H2Answer::Kind;
     void on_answer(std::uint64_t /*tag*/, const http::H2Answer& answer) override {
         ++answered_;
-        if (answer.kind != http::H2Answer::Kind::response)
-            ++failed_;
-        else if (answer.status >= 200 && answer.status < 300)
-            ++good_;
+        ++kinds_.at(static_cast<std::size_t>(answer.kind));
+        if (answer.status >= 200 && answer.status < 300) ++good_;
         if (answered_ == plan_.requests)
             reactor_.stop();
-        else if (answer.kind != http::H2Answer::Kind::unreachable)
+        else if (answer.kind != Kind::unreachable)
             fill();
     }
     void on_room() override { fill(); }
@@ -83,7 +85,7 @@ class Load final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer {
     std::uint64_t sent_ = 0;
     std::uint64_t answered_ = 0;
     std::uint64_t good_ = 0;
-    std::uint64_t failed_ = 0;
+    std::array<std::uint64_t, 4> kinds_{};
 };
 
 int run(const Plan& plan) {

@@ -50,6 +50,7 @@ class Processes:
         self.gateway = os.environ.get("FANFARE_BIN", str(RELEASE / "fanfare"))
         self.floor = os.environ.get("FANFARE_FLOOR", str(RELEASE / "fanfare-floor"))
         self.store_floor = os.environ.get("FANFARE_STORE_FLOOR", str(RELEASE / "fanfare-store-floor"))
+        self.h2_client = os.environ.get("FANFARE_H2_CLIENT", str(RELEASE / "fanfare-h2-client"))
         self.load = os.environ.get("FANFARE_LOAD", str(RELEASE / "fanfare-load"))
         # Server and generator each on a core of its own; on a single core that would be no help.
         self.server_core, self.load_core = cores[:2] if len(cores) > 1 else (None, None)
@@ -100,6 +101,14 @@ class Processes:
                 pids = [process.pid, *children(process.pid)]
                 dialect = ("--dialect", "nchan") if name == "nchan" else ()
                 yield Server(name, ",".join(map(str, pids)), port, "none", dialect)
+
+    @contextmanager
+    def serve_other(self, command):
+        """A server that speaks its own protocol; `command` makes its command of a port."""
+        port = free_port()
+        with tempfile.TemporaryFile() as log, self._server(command(port), True, log) as process:
+            await_start(process, log, lambda: accepts(port))
+            yield port
 
     @contextmanager
     def _server(self, command, pinned, log, more_environment=None):
@@ -183,6 +192,18 @@ class Processes:
         if process.returncode != 0:
             raise Failed(f"{Path(command[0]).name}: status {process.returncode}: {err}")
         return out
+
+    def run_client(self, command, timeout=120):
+        """A program on the generator's core, to its end; what it printed, and the CPU time of all of
+        it: no other child ends meanwhile."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with self._started(command, self.load_core, text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE) as process:
+            out, err = process.communicate(timeout=timeout)
+        if process.returncode != 0:
+            raise Failed(f"{Path(command[0]).name}: status {process.returncode}: {out}{err}")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return out, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     # -- both ---------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ import floor
 import latency
 import memory
 import publish
+import push_client
 
 ROWS = {}
-for module in (floor, memory, delivery, publish, durable, latency, connections, counts):
+for module in (floor, memory, delivery, publish, push_client, durable, latency, connections, counts):
     ROWS |= module.ROWS

@@ -332,7 +332,10 @@ void H2Pool::Impl::on_turn_end() {
     for (std::size_t i = links_.size(); i-- > 0;)
         if (i < links_.size()) links_[i]->flush();
     turn_ended_ = reactor_.now_micros();
-    if (news_) reactor_.wake_at(turn_ended_);
+    // What callers sent when such an end was told waits for the next turn: it comes at once.
+    const bool more = std::any_of(links_.begin(), links_.end(),
+                                  [](const H2Link* link) { return link->touched(); });
+    if (news_ || more) reactor_.wake_at(turn_ended_);
     count_open();
 }
 

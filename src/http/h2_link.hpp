@@ -38,8 +38,8 @@ enum class H2LinkEnd : std::uint8_t {
 };
 [[nodiscard]] std::string_view name_of(H2LinkEnd end) noexcept;
 
-/// What the links of a pool share, and who is told about them. Told from events only, never from
-/// within a call of the link's.
+/// Who is told about the links of a pool. From events only, never from within a call of the
+/// link's but `close`.
 class H2LinkHost {
   public:
     /// Settled: takes requests.
@@ -64,6 +64,7 @@ class H2LinkHost {
     ~H2LinkHost() = default;
 };
 
+/// What the links of a pool share.
 struct H2LinkShared {
     net::Reactor& reactor;
     net::BlockingThread& resolver;
@@ -96,6 +97,7 @@ class H2Link final : public ResolveHandler,
     [[nodiscard]] std::size_t open() const noexcept { return session_ ? session_->open() : 0; }
     /// Only with room.
     void send(const H2Request& request, H2Caller& caller, std::uint64_t tag, MonoMillis due);
+    [[nodiscard]] bool touched() const noexcept { return touched_; } // `flush` has something to do
     /// Writes what this turn brought. At its end.
     void flush();
     /// Ends it from this side: its requests are told unless `silently`.

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.skipif(not (os.access(LOAD, os.X_OK) and os.access(FLOO
 # Row to the number of its lines in the table.
 LINES = {"floor": 2, "memory-ws": 1, "memory-sse": 1, "memory-rooms": 1, "memory-burst": 2, "rooms": 2,
          "fan-out-ws": 2, "fan-out-sse": 1, "fan-out-burst": 1, "small-rooms": 1, "fan-out-deflate": 1,
-         "small-rooms-deflate": 1, "batch": 1, "publish": 1, "publish-batch": 2, "latency-paced": 2,
-         "last-receive-1000": 1, "last-receive-10000": 1, "latency": 2, "compression": 3,
+         "small-rooms-deflate": 1, "batch": 1, "publish": 1, "publish-batch": 2, "push-client": 2,
+         "latency-paced": 2, "last-receive-1000": 1, "last-receive-10000": 1, "latency": 2, "compression": 3,
          "connects": 1, "heartbeat": 1, "resume-storm": 2}
 # What has no bar: it is there to be known.
 WITHOUT_BAR = {"batch", "publish-batch", "last-receive-1000", "last-receive-10000", "latency", "compression"}

@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
+#include <set>
 #include <stdexcept>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@ struct H2Server::Connection {
     std::string output;
     std::map<std::int32_t, Request> requests;   // not complete yet
     std::map<std::int32_t, std::string> bodies; // of answers, what is left
+    std::set<std::int32_t> answered;
     std::size_t streams = 0;
 };
 
@@ -306,6 +308,8 @@ void H2Server::end(Connection& c) {
 
 void H2Server::submit(Connection& c, std::int32_t stream, int status, std::string body,
                       const std::vector<std::pair<std::string, std::string>>& headers) {
+    if (c.requests.count(stream) == 0) return; // closed meanwhile
+    if (status >= 200 && !c.answered.insert(stream).second) return;
     std::vector<std::pair<std::string, std::string>> all{{":status", std::to_string(status)}};
     all.insert(all.end(), headers.begin(), headers.end());
     std::vector<nghttp2_nv> fields;

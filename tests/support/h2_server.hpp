@@ -62,7 +62,7 @@ class H2Server {
     // --- what the test decides; connections count from 0, in the order they came ---
     void answer(const Request& to, int status, std::string body = {},
                 std::vector<std::pair<std::string, std::string>> headers = {});
-    void answer_all(int status);
+    void answer_all(int status); // that have none yet
     void reset(const Request& what, std::uint32_t error);
     void goaway(std::size_t connection, std::int32_t last_id, std::uint32_t error,
                 const std::string& data);

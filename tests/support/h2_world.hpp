@@ -78,8 +78,8 @@ class H2World final : public http::H2PoolOwner, public http::H2Caller {
     bool send(std::string body = "{}",
               std::chrono::milliseconds deadline = std::chrono::milliseconds{15'000}) {
         const std::string path = "/3/device/" + std::to_string(sent);
-        const std::vector<http::H2Header> headers{{"apns-topic", "app"},
-                                                  {"apns-id", std::to_string(sent), true}};
+        const std::string id = std::to_string(sent);
+        const std::vector<http::H2Header> headers{{"apns-topic", "app"}, {"apns-id", id, true}};
         http::H2Request request;
         request.path = path;
         request.headers = headers;

@@ -152,8 +152,8 @@ class Tree:
         used = parts[1] if len(parts) > 2 else ""
         if not used or used not in self.arrows:
             self.fault(name, include.line, f"<{include.name}> is not in a folder of CMakeLists.txt")
-        elif name.startswith("bench/load/") or name.startswith("bench/floor/"):
-            self.fault(name, include.line, "load generator and floors share no code with the gateway")
+        elif name.startswith(("bench/load/", "bench/floor/", "bench/push_sim/")):
+            self.fault(name, include.line, "load generator, floors and simulator share no code with the gateway")
         elif folder in self.arrows and used not in self.reach[folder]:
             self.fault(name, include.line, f"{folder} has no arrow to {used}")
 

@@ -77,6 +77,11 @@ class Parrot final : public TextProtocol {
     void presence_ok(session::Session& /*s*/, session::RequestId /*id*/,
                      const session::PresenceOk& /*ok*/) override {}
     void pong(session::Session& /*s*/, session::RequestId /*id*/) override {}
+    void ack_ok(session::Session& /*s*/, session::RequestId /*id*/,
+                std::uint64_t /*offset*/) override {}
+    void inbox_message(session::Session& /*s*/, room::Delivery& /*delivery*/,
+                       bool /*repeat*/) override {}
+    void acked(session::Session& /*s*/, std::uint64_t /*offset*/) override {}
     void message(session::Session& /*s*/, room::Subscription* /*subscription*/,
                  room::Delivery& /*delivery*/) override {}
     void subscribed(session::Session& /*s*/, std::string_view /*room*/,
