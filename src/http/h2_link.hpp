@@ -96,6 +96,9 @@ class H2Link final : public ResolveHandler,
     [[nodiscard]] std::size_t open() const noexcept { return session_ ? session_->open() : 0; }
     /// Only with room.
     void send(const H2Request& request, H2Caller& caller, std::uint64_t tag, MonoMillis due);
+    /// Takes no more requests if it is ready, and ends when it has none.
+    void renew();
+    [[nodiscard]] bool renewed() const noexcept { return renewed_; }
     /// Writes what this turn brought. At its end.
     void flush();
     /// Ends it from this side: its requests are told unless `silently`.
@@ -151,7 +154,8 @@ class H2Link final : public ResolveHandler,
     bool blocked_ = false; // the kernel refused bytes
     bool told_answered_ = false;
     bool silent_ = false; // the pool is gone
-    bool busy_ = false;   // had streams when last looked at
+    bool renewed_ = false;
+    bool busy_ = false; // had streams when last looked at
     MonoMillis connect_due_ = 0;
     MonoMillis address_due_ = 0;
     MonoMillis heard_ = 0; // when bytes came last, or streams began after none
