@@ -1,5 +1,7 @@
 #include "push_pool.hpp"
 
+#include "push_response.hpp"
+
 #include <fanfare/base/assert.hpp>
 #include <fanfare/base/log.hpp>
 #include <fanfare/net/reactor.hpp>
@@ -25,6 +27,19 @@ PushOutcome unsent(const char* reason) {
     return outcome;
 }
 
+/// Whoever is told may do anything but destroy us.
+class Telling {
+  public:
+    explicit Telling(bool& flag) : flag_(flag), before_(std::exchange(flag, true)) {}
+    ~Telling() { flag_ = before_; }
+    Telling(const Telling&) = delete;
+    Telling& operator=(const Telling&) = delete;
+
+  private:
+    bool& flag_;
+    const bool before_;
+};
+
 } // namespace
 
 void set_authorization(PushRequest& request, const std::string& value) {
@@ -33,8 +48,8 @@ void set_authorization(PushRequest& request, const std::string& value) {
 }
 
 PushPool::PushPool(net::Reactor& reactor, net::BlockingThread& resolver, PushVendor& vendor,
-                   http::H2Options options)
-    : reactor_(reactor), vendor_(vendor), name_(options.name),
+                   http::H2Options options, std::size_t line_max)
+    : reactor_(reactor), vendor_(vendor), name_(options.name), line_max_(line_max),
       pool_(reactor, resolver, *this, std::move(options)) {}
 
 std::size_t PushPool::room() const noexcept {
@@ -48,9 +63,9 @@ void PushPool::send(PushRequest request, std::function<void(PushOutcome)> done) 
     push.request = std::move(request);
     push.done = std::move(done);
     push.due = reactor_.now() + deadline.count();
-    push.outcome = unsent("no connection took it in time");
+    push.outcome = unsent("not sent in time");
     if (line_.empty() && try_send(tag, push)) return;
-    if (line_.size() < line_max) return wait(tag);
+    if (line_.size() < line_max_) return wait(tag);
     push.outcome = unsent("too many wait already");
     finish(tag);
 }
@@ -82,13 +97,14 @@ void PushPool::resume() {
 
 void PushPool::finish(std::uint64_t tag) {
     const Push push = std::move(pushes_.extract(tag).mapped());
+    const Telling telling{telling_};
     push.done(push.outcome);
     // Told at the end of a turn, it gives room that is seen in the next one.
     reactor_.wake_at(reactor_.now_micros());
 }
 
 void PushPool::on_answer(std::uint64_t tag, const http::H2Answer& answer) {
-    const bool outer = std::exchange(telling_, true);
+    const Telling telling{telling_};
     Push& push = pushes_.at(tag);
     const bool responded = answer.kind == Kind::response;
     if (!responded) read_failure(push, answer);
@@ -97,17 +113,12 @@ void PushPool::on_answer(std::uint64_t tag, const http::H2Answer& answer) {
     else
         finish(tag);
     resume();
-    telling_ = outer;
 }
 
 /// True: it goes once more.
 bool PushPool::read_response(Push& push, const http::H2Answer& answer) {
-    constexpr std::array names{"apns-id", "retry-after", "date"}; // all that is looked at
-    std::array<AnswerField, names.size()> fields;
-    std::transform(names.begin(), names.end(), fields.begin(), [&](const char* name) {
-        return AnswerField{name, answer.header(name)};
-    });
-    PushReading reading = vendor_.read(push, {answer.status, fields, answer.body});
+    const PushResponse response{answer};
+    PushReading reading = vendor_.read(push, response.view());
     note(reading);
     // Those that were on their way together say the same of the one connection.
     if (reading.new_connection && push.renewals == renewals_) {
@@ -143,6 +154,7 @@ void PushPool::on_goaway(std::uint32_t /*error*/, std::string_view debug_data) {
 }
 
 void PushPool::on_timer() {
+    const Telling telling{telling_};
     std::deque<std::uint64_t> late;
     std::erase_if(line_, [&](std::uint64_t tag) {
         if (pushes_.at(tag).due > reactor_.now()) return false;

@@ -57,11 +57,11 @@ class PushPool final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer
     /// From the hand-over to the outcome, a second try included.
     static constexpr std::chrono::milliseconds deadline{15'000};
     /// Pushes that wait here and were not sent yet.
-    static constexpr std::size_t line_max = 64;
+    static constexpr std::size_t usual_line = 64;
 
     /// All outlive it. Throws as H2Pool does. `options.name` is what logs call the provider.
     PushPool(net::Reactor& reactor, net::BlockingThread& resolver, PushVendor& vendor,
-             http::H2Options options);
+             http::H2Options options, std::size_t line_max = usual_line);
     ~PushPool() override = default;
 
     /// How many more are sent at once.
@@ -72,7 +72,8 @@ class PushPool final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer
     void resume();
     /// Pushes without an outcome.
     [[nodiscard]] std::size_t in_flight() const noexcept { return pushes_.size(); }
-    /// Within a call that tells an answer: it must not be destroyed.
+    [[nodiscard]] bool connected() const noexcept { return pool_.connections() != 0; }
+    /// Within a call that tells outcomes: it must not be destroyed.
     [[nodiscard]] bool telling() const noexcept { return telling_; }
 
   private:
@@ -92,6 +93,7 @@ class PushPool final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer
     net::Reactor& reactor_;
     PushVendor& vendor_;
     const std::string name_;
+    const std::size_t line_max_;
     std::unordered_map<std::uint64_t, Push> pushes_; // by tag
     std::deque<std::uint64_t> line_;
     std::uint64_t tags_ = 0;

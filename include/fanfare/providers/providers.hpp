@@ -33,6 +33,7 @@ struct ApnsOptions {
 /// Google, HTTP v1.
 struct FcmOptions {
     std::string service_account; // the JSON text as Google gives it
+    /// Of the pushes; tokens come from where the account says.
     std::string endpoint = "https://fcm.googleapis.com";
     std::string ca; // path of a PEM file; empty: the system's
     friend bool operator==(const FcmOptions&, const FcmOptions&) = default;
@@ -43,6 +44,9 @@ struct WebPushOptions {
     std::string subject;     // mailto: or https: contact of the operator
     std::string private_key; // PEM, EC on P-256; or its 32 bytes as base64url
     std::string ca;          // path of a PEM file; empty: the system's
+    /// Endpoints come from users. With this they may lead to private, loopback and other addresses
+    /// that are not of the public Internet, and so to whatever this machine can reach: for tests.
+    bool allow_private = false;
     friend bool operator==(const WebPushOptions&, const WebPushOptions&) = default;
 };
 
@@ -54,5 +58,9 @@ struct WebPushOptions {
 /// Apple refuses a sender that makes new tokens too often.
 [[nodiscard]] std::unique_ptr<delivery::Provider>
 make_apns(net::Reactor& reactor, net::BlockingThread& resolver, const ApnsOptions& options);
+[[nodiscard]] std::unique_ptr<delivery::Provider>
+make_fcm(net::Reactor& reactor, net::BlockingThread& resolver, const FcmOptions& options);
+[[nodiscard]] std::unique_ptr<delivery::Provider>
+make_webpush(net::Reactor& reactor, net::BlockingThread& resolver, const WebPushOptions& options);
 
 } // namespace fanfare::providers
