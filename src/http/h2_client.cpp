@@ -36,6 +36,7 @@ class H2Pool::Impl final : H2LinkHost, net::TurnEnd, net::TimerWheel::Timer {
 
     [[nodiscard]] std::size_t room() const noexcept;
     [[nodiscard]] bool send(const H2Request& request, H2Caller& caller, std::uint64_t tag);
+    void renew_connections();
     void close();
     [[nodiscard]] std::size_t connections() const noexcept;
     [[nodiscard]] std::size_t in_flight() const noexcept;
@@ -100,7 +101,8 @@ H2Pool::Impl::Impl(net::Reactor& reactor, net::BlockingThread& resolver, H2PoolO
                    H2Options options)
     : reactor_(reactor), owner_(owner), options_(std::move(options)),
       tls_(options_.tls ? std::make_unique<TlsContext>(TlsContext::Files{
-                              options_.ca_file, options_.certificate_file, options_.key_file})
+                              options_.ca_file, options_.certificate_file, options_.key_file,
+                              options_.certificate, options_.key})
                         : nullptr),
       shared_{reactor, resolver, *this, options_, streams_, tls_.get(), authority_of(options_), 0},
       connections_gauge_(reactor.metrics().gauge("h2_client_connections",
@@ -282,7 +284,7 @@ void H2Pool::Impl::on_link_ended(H2Link& link, H2LinkEnd how, const std::string&
         connections_gauge_.add(-1);
     else
         connects_[name_of(how)].add();
-    if (closed_ || link.answered() || how == H2LinkEnd::idle) return;
+    if (closed_ || link.answered() || link.renewed() || how == H2LinkEnd::idle) return;
     // It was of no use to anybody: a server that is down, or that refuses us.
     back_off();
     if (std::exchange(last_failure_, reason) != reason)
@@ -361,6 +363,12 @@ void H2Pool::Impl::retime() {
                           std::chrono::milliseconds{std::max<MonoMillis>(due - reactor_.now(), 0)});
 }
 
+void H2Pool::Impl::renew_connections() {
+    for (H2Link* const link : links_) link->renew();
+    news_ = true;
+    if (turn_ended_ == reactor_.now_micros()) reactor_.wake_at(turn_ended_);
+}
+
 void H2Pool::Impl::close() {
     closed_ = true;
     cancel();
@@ -389,6 +397,9 @@ std::size_t H2Pool::room() const noexcept {
 }
 bool H2Pool::send(const H2Request& request, H2Caller& caller, std::uint64_t tag) {
     return impl_->send(request, caller, tag);
+}
+void H2Pool::renew_connections() {
+    impl_->renew_connections();
 }
 void H2Pool::close() {
     impl_->close();

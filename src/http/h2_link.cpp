@@ -314,6 +314,13 @@ void H2Link::send(const H2Request& request, H2Caller& caller, std::uint64_t tag,
     static_cast<void>(session_->submit(request, caller, tag, due));
 }
 
+void H2Link::renew() {
+    if (!ready() || draining()) return;
+    renewed_ = true;
+    session_->drain();
+    touched_ = true;
+}
+
 OutBytes& H2Link::wire() noexcept {
     if (tls_) return tls_->output();
     if (session_) return session_->output();

@@ -98,6 +98,9 @@ class H2Link final : public ResolveHandler,
     /// Only with room.
     void send(const H2Request& request, H2Caller& caller, std::uint64_t tag, MonoMillis due);
     [[nodiscard]] bool touched() const noexcept { return touched_; } // `flush` has something to do
+    /// Takes no more requests if it is ready, and ends when it has none.
+    void renew();
+    [[nodiscard]] bool renewed() const noexcept { return renewed_; }
     /// Writes what this turn brought. At its end.
     void flush();
     /// Ends it from this side: its requests are told unless `silently`.
@@ -153,7 +156,8 @@ class H2Link final : public ResolveHandler,
     bool blocked_ = false; // the kernel refused bytes
     bool told_answered_ = false;
     bool silent_ = false; // the pool is gone
-    bool busy_ = false;   // had streams when last looked at
+    bool renewed_ = false;
+    bool busy_ = false; // had streams when last looked at
     MonoMillis connect_due_ = 0;
     MonoMillis address_due_ = 0;
     MonoMillis heard_ = 0; // when bytes came last, or streams began after none

@@ -2,6 +2,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -9,6 +10,7 @@
 #include <arpa/inet.h>
 #include <array>
 #include <cstring>
+#include <memory>
 #include <netinet/in.h>
 #include <new>
 #include <stdexcept>
@@ -28,6 +30,19 @@ std::string last_error() {
     const std::string message = file + ": " + what + ": " + last_error();
     SSL_CTX_free(context);
     throw std::runtime_error(message);
+}
+
+struct BioFree {
+    void operator()(BIO* bio) const noexcept { BIO_free(bio); }
+};
+std::unique_ptr<BIO, BioFree> bio_of(const std::string& text) {
+    return std::unique_ptr<BIO, BioFree>{
+        BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))};
+}
+
+/// Nobody is there to be asked.
+int no_passphrase(char* /*to*/, int /*size*/, int /*writing*/, void* /*user*/) {
+    return -1;
 }
 
 bool is_address(const std::string& host) {
@@ -102,12 +117,34 @@ TlsContext::TlsContext(const Files& files) : context_(SSL_CTX_new(TLS_client_met
         SSL_CTX_set_default_verify_paths(context_);
     else if (SSL_CTX_load_verify_file(context_, files.ca_file.c_str()) != 1)
         refuse_file(context_, files.ca_file, "no certificates can be read from it");
-    if (files.certificate_file.empty()) return;
+    if (!files.certificate.empty())
+        use_texts(files);
+    else if (!files.certificate_file.empty())
+        use_files(files);
+}
+
+void TlsContext::use_files(const Files& files) {
     if (SSL_CTX_use_certificate_chain_file(context_, files.certificate_file.c_str()) != 1)
         refuse_file(context_, files.certificate_file, "no certificate can be read from it");
     const std::string& key = files.key_file.empty() ? files.certificate_file : files.key_file;
     if (SSL_CTX_use_PrivateKey_file(context_, key.c_str(), SSL_FILETYPE_PEM) != 1)
         refuse_file(context_, key, "no key for the certificate can be read from it");
+}
+
+void TlsContext::use_texts(const Files& files) {
+    const auto chain = bio_of(files.certificate);
+    X509* const first = PEM_read_bio_X509(chain.get(), nullptr, no_passphrase, nullptr);
+    const bool used = first != nullptr && SSL_CTX_use_certificate(context_, first) == 1;
+    X509_free(first);
+    if (!used) refuse_file(context_, "certificate", "no certificate can be read from it");
+    while (X509* const next = PEM_read_bio_X509(chain.get(), nullptr, no_passphrase, nullptr))
+        SSL_CTX_ctrl(context_, SSL_CTRL_EXTRA_CHAIN_CERT, 0, next); // it owns it now
+    ERR_clear_error();
+    EVP_PKEY* const key =
+        PEM_read_bio_PrivateKey(bio_of(files.key).get(), nullptr, no_passphrase, nullptr);
+    const bool fits = key != nullptr && SSL_CTX_use_PrivateKey(context_, key) == 1;
+    EVP_PKEY_free(key);
+    if (!fits) refuse_file(context_, "certificate_key", "no key for the certificate can be read");
 }
 
 TlsContext::~TlsContext() {

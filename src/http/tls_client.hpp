@@ -23,8 +23,10 @@ class TlsContext {
         std::string ca_file;          // empty: those of the system
         std::string certificate_file; // empty: no client certificate
         std::string key_file;         // empty: in certificate_file
+        std::string certificate;      // as texts instead
+        std::string key;
     };
-    /// Throws std::runtime_error that names the file which cannot be used.
+    /// Throws std::runtime_error that names the file, or the text, which cannot be used.
     explicit TlsContext(const Files& files);
     ~TlsContext();
     TlsContext(const TlsContext&) = delete;
@@ -32,6 +34,8 @@ class TlsContext {
 
   private:
     friend class TlsClient;
+    void use_files(const Files& files);
+    void use_texts(const Files& files);
     ssl_ctx_st* context_;
     ssl_session_st* session_ = nullptr; // the newest ticket, for the next connection
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
+#include <csignal>
 #include <cstring>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -150,6 +151,7 @@ struct H2Server::Callbacks {
 H2Server::H2Server(H2ServerOptions options)
     : options_(std::move(options)), listener_(listen_on_loopback(port_)),
       wake_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), answers_(options_.answer) {
+    ::signal(SIGPIPE, SIG_IGN); // OpenSSL writes to sockets that the peer may have closed
     if (options_.tls) tls_ = make_tls(options_);
     thread_ = std::thread{[this] { run(); }};
 }

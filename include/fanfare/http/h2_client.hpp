@@ -105,7 +105,9 @@ struct H2Options {
     std::string ca_file;          // PEM; empty: those of the system
     std::string certificate_file; // PEM, with its chain; empty: no client certificate
     std::string key_file;         // PEM; empty: in certificate_file
-    H2ProxyOptions proxy;         // HTTP CONNECT
+    std::string certificate;      // the same as texts, for who has no files; instead of them
+    std::string key;
+    H2ProxyOptions proxy; // HTTP CONNECT
     std::size_t connections_max = 4;
     std::size_t waiting_max = 64; // requests taken while the first connection is being made
     /// Streams of a new connection until its first answer; then as many as the peer allows. APNs
@@ -139,8 +141,8 @@ class H2Pool {
     static constexpr std::size_t debug_bytes_max = 512;
 
     /// `resolver` looks names up; it and `owner` outlive the pool. Throws std::runtime_error that
-    /// names the file if one of the PEM files cannot be used. Connects when the first request
-    /// comes.
+    /// names the file (or the text) if one of the PEM files cannot be used. Connects when the first
+    /// request comes.
     H2Pool(net::Reactor& reactor, net::BlockingThread& resolver, H2PoolOwner& owner,
            H2Options options);
     /// Closes all connections; nobody is told (see `close`).
@@ -154,6 +156,9 @@ class H2Pool {
     /// True: taken, `caller` (who must outlive the request) is told what became of it. False: there
     /// is no room.
     [[nodiscard]] bool send(const H2Request& request, H2Caller& caller, std::uint64_t tag);
+    /// The connections that are ready take no more requests: new ones go to new connections. What
+    /// is on its way on the old ones goes on.
+    void renew_connections();
     /// No more requests from now on; what is on its way ends as lost or refused, within this call.
     void close();
 

@@ -310,6 +310,47 @@ TEST_CASE("h2 client: a GOAWAY that takes its word back ends the connection", "[
     CHECK(warm.world.each_once());
 }
 
+TEST_CASE("h2 client: renewed connections end what they have and take nothing more",
+          "[http][h2_client]") {
+    Warm warm;
+    H2World& world = warm.world;
+    SECTION("with streams") {
+        warm.send(5);
+        world.pool->renew_connections();
+        CHECK(world.pool->room() == 64); // of the connection to come
+        REQUIRE(world.send());
+        REQUIRE(world.wait([&] { return warm.server.request_count() == 7; }));
+        CHECK(warm.server.requests()[6].connection == 1);
+        CHECK(warm.server.open() == 2);
+        warm.server.answer_all(200);
+        REQUIRE(world.wait_answers(7));
+        CHECK(world.count(Kind::response) == 7);
+    }
+    SECTION("without") {
+        world.pool->renew_connections();
+        REQUIRE(world.wait([&] { return warm.server.open() == 0; }));
+        CHECK(world.pool->connections() == 0);
+        warm.server.set_answer(true);
+        REQUIRE(world.send()); // at once
+        REQUIRE(world.wait_answers(2));
+    }
+    REQUIRE(world.wait([&] { return warm.server.open() == 1; })); // the old one is closed
+    CHECK(warm.server.accepted() == 2);
+    CHECK(world.each_once());
+}
+
+TEST_CASE("h2 client: a connection that was renewed before it answered has not failed",
+          "[http][h2_client]") {
+    H2Server server{patient()};
+    H2World world{H2World::plain(server.port())};
+    REQUIRE(world.send());
+    REQUIRE(world.wait([&] { return server.request_count() == 1; }));
+    world.pool->renew_connections();
+    server.reset(server.requests()[0], NGHTTP2_REFUSED_STREAM);
+    REQUIRE(world.wait([&] { return world.pool->connections() == 0; }));
+    CHECK(world.pool->room() == 64); // no wait
+}
+
 TEST_CASE("h2 client: a connection that breaks loses what was sent", "[http][h2_client]") {
     Warm warm;
     warm.send(20);
