@@ -325,13 +325,12 @@ def test_file_that_is_no_yaml_mapping_is_refused(tmp_path, text):
 NOT_BUILT_YET = {
     "tls": "server:\n  tls: {certificate: cert.pem, key: key.pem}\n",
     "redis": "broker: {type: redis, redis: {url: 'redis://127.0.0.1:6379'}}\n",
-    "push": "push:\n  webpush: {subject: 'mailto:a@b.c', private_key: vapid.pem}\n",
 }
 
 
 @pytest.mark.parametrize("name", NOT_BUILT_YET)
 def test_setting_that_is_not_built_yet_stops_the_start(tmp_path, name):
-    for file in ("cert.pem", "key.pem", "vapid.pem"):
+    for file in ("cert.pem", "key.pem"):
         (tmp_path / file).touch()
     (tmp_path / "later.yaml").write_text(NOT_BUILT_YET[name])
     result = run_command("serve", "--config", tmp_path / "later.yaml", directory=tmp_path)

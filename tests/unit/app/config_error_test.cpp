@@ -288,6 +288,21 @@ TEST_CASE("config: no secret is shown in a message", "[config]") {
     CHECK(line.find("hunter2") == std::string::npos);
 }
 
+TEST_CASE("config: credentials of push services", "[config]") {
+    check_all({
+        {"apns without a topic", "push:\n  apns: {key: k, key_id: ABCDE12345, team_id: ABCDE12345}",
+         "f.yaml:2: push.apns.topic: is missing; expected the app's bundle id"},
+        {"apns with a short id", "push: {apns: {key_id: ABC}}",
+         "f.yaml:1: push.apns.key_id: is shorter than 10 bytes; expected an id of 10 characters"},
+        {"fcm", "push:\n  fcm:\n    service_account: /nonexistent/sa.json",
+         "f.yaml:3: push.fcm.service_account: cannot read \"/nonexistent/sa.json\": No such file "
+         "or directory"},
+        {"webpush", "push:\n  webpush: {subject: ops, private_key: k}",
+         "f.yaml:2: push.webpush.subject: \"ops\" is no contact; write mailto:ops@example.com or "
+         "https://…"},
+    });
+}
+
 TEST_CASE("config: what is not built yet is checked, then refused", "[config]") {
     check_all({
         {"broker", "broker:\n  type: redis",
@@ -300,18 +315,6 @@ TEST_CASE("config: what is not built yet is checked, then refused", "[config]") 
         {"tls with a missing file", "server:\n  tls: {certificate: /nonexistent/c, key: k}",
          "f.yaml:2: server.tls.certificate: cannot read \"/nonexistent/c\": No such file or "
          "directory (besides, server.tls is not built yet)"},
-        {"apns without a topic", "push:\n  apns: {key: k, key_id: ABCDE12345, team_id: ABCDE12345}",
-         "f.yaml:2: push.apns.topic: is missing; expected the app's bundle id (besides, push.apns "
-         "is not built yet)"},
-        {"apns with a short id", "push: {apns: {key_id: ABC}}",
-         "f.yaml:1: push.apns.key_id: is shorter than 10 bytes; expected an id of 10 characters"},
-        {"fcm", "push:\n  fcm:\n    service_account: /nonexistent/sa.json",
-         "f.yaml:3: push.fcm.service_account: cannot read \"/nonexistent/sa.json\": No such file "
-         "or "
-         "directory (besides, push.fcm is not built yet)"},
-        {"webpush", "push:\n  webpush: {subject: ops, private_key: k}",
-         "f.yaml:2: push.webpush.subject: \"ops\" is no contact; write mailto:ops@example.com or "
-         "https://… (besides, push.webpush is not built yet)"},
     });
     // The contract's exceptions: accepted, though there is no store yet.
     CHECK(refusal("store: {type: sqlite, path: /x}\ninbox: {ttl: 1d}\n"
