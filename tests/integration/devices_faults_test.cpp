@@ -92,7 +92,6 @@ TEST_CASE("devices: errors of the disk at any time leave nothing half done", "[d
                 refused += done ? 0 : 1;
             }
             vfs.heal();
-            REQUIRE(node.wait([&] { return node.store().fault() == nullptr; }));
             std::size_t found = 0;
             for (const char* const each : {"u0", "u1", "u2"})
                 for (const delivery::PushDevice& device : node.list(each)) {
