@@ -266,14 +266,15 @@ void H2Pool::Impl::on_link_settings(H2Link& /*link*/) {
 void H2Pool::Impl::on_link_goaway(H2Link& /*link*/, unsigned times, std::uint32_t error,
                                   std::string_view debug_data) {
     goaways_.add(times);
-    log::info("h2 goaway", {{"pool", options_.name}, {"error", error}, {"says", debug_data}});
+    log::info("push_connection_ended",
+              {{"pool", options_.name}, {"error", error}, {"says", debug_data}});
     owner_.on_goaway(error, debug_data);
     news_ = true;
 }
 
 void H2Pool::Impl::on_link_ping_lost(H2Link& /*link*/) {
     pings_lost_.add();
-    log::warn("h2 connection dead", {{"pool", options_.name}});
+    log::warn("push_connection_dead", {{"pool", options_.name}});
 }
 
 void H2Pool::Impl::on_link_ended(H2Link& link, H2LinkEnd how, const std::string& reason) {
@@ -288,7 +289,7 @@ void H2Pool::Impl::on_link_ended(H2Link& link, H2LinkEnd how, const std::string&
     // It was of no use to anybody: a server that is down, or that refuses us.
     back_off();
     if (std::exchange(last_failure_, reason) != reason)
-        log::warn("h2 connection failed", {{"pool", options_.name}, {"reason", reason}});
+        log::warn("push_connection_failed", {{"pool", options_.name}, {"reason", reason}});
     if (!any_usable() && !connecting())
         end_waiting(H2Answer::Kind::unreachable, std::string{reason}.c_str());
 }

@@ -1,20 +1,26 @@
 """Metrics as operators use them: what they count, the live stream, `fanfare top`, the shipped alerts
 and dashboard, and that every one of them is in the operators' guide."""
 
+import base64
 import fcntl
 import json
 import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
+from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from client import asynchronous, connect, off_loop, refused_handshake
 from harness import (BINARY, PATIENCE, REPOSITORY, TIMEOUT, free_port, http_call,
@@ -163,10 +169,31 @@ def test_slow_reader_is_in_the_queue_metrics_until_it_is_cut_off(start, tag):
 
 # -- form -------------------------------------------------------------------------------------------
 
+def subscription(key):
+    """Of a browser whose push service is not there."""
+    def text(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    point = key.public_key().public_bytes(serialization.Encoding.X962,
+                                          serialization.PublicFormat.UncompressedPoint)
+    return {"endpoint": f"https://127.0.0.1:{free_port()}/push", "keys": {"p256dh": text(point),
+                                                                          "auth": text(b"a" * 16)}}
+
+
 def exercised(start, tag):
     """A gateway in which every family has a series."""
-    gateway = start()
+    key = ec.generate_private_key(ec.SECP256R1())
+    vapid = Path(tempfile.mkdtemp(prefix="fanfare-e2e-")) / "vapid.pem"
+    vapid.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                        serialization.NoEncryption()))
+    gateway = start({"push": {"webpush": {"subject": "mailto:ops@example.com",
+                                          "private_key": str(vapid), "private_addresses": True}}})
+    shutil.rmtree(vapid.parent)
     gateway.publish(f"open:{tag}", 1)
+    gateway.api("POST", "/sessions", {"user_id": tag, "device_id": "browser", "platform": "web",
+                                      "subscription": subscription(key)})
+    gateway.api("POST", "/notifications", {"user_id": tag, "title": "hello"})
+    wait_until(lambda: "fanfare_push_attempts_total" in
+               gateway.http("GET", "/metrics").body.decode(), what="an attempt to push")
     with Stream(gateway.port) as bad:
         bad.send(b"NONSENSE\r\n\r\n")
         bad.read_head()
@@ -187,7 +214,7 @@ def test_every_metric_is_in_the_operators_guide_and_no_other(start, tag):
     guide = (REPOSITORY / "docs/operators.md").read_text()
     section = guide.split("## Metrics\n")[1].split("\n## ")[0]
     documented = {name for row in re.findall(r"^\| (`[^|]+) \|", section, re.M)
-                  for name in re.findall(r"`([a-z_]+)`", row)}
+                  for name in re.findall(r"`([a-z0-9_]+)`", row)}
     assert served == documented
 
 
