@@ -255,7 +255,9 @@ def test_check_and_stats_know_notifications_and_devices(busy):
     with contextlib.closing(sqlite3.connect(store_of(busy))) as database:
         database.execute("INSERT INTO inboxes VALUES (1, 'ada', 'aaaaaaaa', 3, 1)")
         database.executemany(
-            "INSERT INTO notifications VALUES (1, ?, ?, ?, 2, 1, 0, 1, 2, 1, 0, NULL, 2, NULL, NULL, '{}')",
+            "INSERT INTO notifications (inbox, offset, id, status, priority, channels, attempts, created, "
+            "expires, updated, tried, due, sweep, category, collapse_key, data) "
+            "VALUES (1, ?, ?, ?, 2, 1, 0, 1, 2, 1, 0, NULL, 2, NULL, NULL, '{}')",
             [(offset, bytes([offset] * 16), status) for offset, status in ((1, 3), (2, 0), (3, 0))])
         database.execute("INSERT INTO devices VALUES (1, 'ada', 'phone', 0, '00ff', NULL, NULL, NULL, NULL, "
                          "NULL, 1, NULL)")

@@ -100,7 +100,7 @@ BAD_TOKENS = {
     "expired": token(ttl=-120),
     "no exp": token(exp=None),
     "no sub": token(sub=None),
-    "not valid yet": token(nbf=int(time.time()) + 600),
+    "not valid yet": token(nbf=int(time.time()) + 86_400),
     "signature cut": token()[:-4],
 }
 
