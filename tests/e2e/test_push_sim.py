@@ -342,7 +342,7 @@ def test_oauth_issues_tokens_that_fcm_takes(simulator, oauth):
     ({"key": "s" * 32, "algorithm": "HS256"}, "invalid_grant"),
     ({"aud": "https://example.com/token"}, "invalid_grant"),
     ({"exp": int(time.time()) + 7300}, "invalid_grant"),
-    ({"iat": int(time.time()) + 600}, "invalid_grant"),
+    ({"iat": int(time.time()) + 7000}, "invalid_grant"),
     ({"iat": int(time.time()) - 7200, "exp": int(time.time()) - 3700}, "invalid_grant"),
     ({"exp": None}, "invalid_grant"),
     ({"scope": "https://www.googleapis.com/auth/drive"}, "invalid_scope"),
