@@ -28,6 +28,7 @@ std::string last_error() {
 
 [[noreturn]] void refuse_file(ssl_ctx_st* context, const std::string& file, const char* what) {
     const std::string message = file + ": " + what + ": " + last_error();
+    ERR_clear_error();
     SSL_CTX_free(context);
     throw std::runtime_error(message);
 }
@@ -121,6 +122,8 @@ TlsContext::TlsContext(const Files& files) : context_(SSL_CTX_new(TLS_client_met
         use_texts(files);
     else if (!files.certificate_file.empty())
         use_files(files);
+    // A system without a bundle leaves an error behind, which the next user would take for its own.
+    ERR_clear_error();
 }
 
 void TlsContext::use_files(const Files& files) {
