@@ -334,7 +334,8 @@ void PushWindow::reroute() {
         lane.held = 0;
         go_back(lane, {});
     }
-    for (auto& [id, held] : jobs_) {
+    for (auto& each : jobs_) {
+        auto& held = each.second;
         if (!waits(*held)) continue;
         held->credential = route_(held->job.device);
         if (held->credential == nullptr) {

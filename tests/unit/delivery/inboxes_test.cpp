@@ -384,8 +384,9 @@ TEST_CASE("inboxes: an erased one begins anew for those who have it open", "[del
     const auto old = inbox.order();
     bool erased = false;
     inbox.world.run([&] { inbox.all[0]->erase("u1", [&](const Erased&) { erased = true; }); });
-    auto [answer, done] = ScriptedLog::take(inbox.log.erasures);
-    inbox.world.run([&] { done(answer); });
+    const auto erasure = ScriptedLog::take(inbox.log.erasures);
+    const Erased& answer = erasure.first;
+    inbox.world.run([&] { erasure.second(answer); });
     CHECK(erased);
     CHECK(client.take() == Lines{"reset @me @0"});
     CHECK(client.position.epoch == answer.epoch);
