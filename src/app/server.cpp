@@ -93,9 +93,11 @@ Server::Server(Config config, ListenSockets sockets)
 void Server::follow_inboxes() {
     delivery::InboxLog& log = store_.get()->inbox();
     log.set_options(config_.inbox);
-    // What expires is found by the store, on its own thread.
-    log.on_changes([&worker = *workers_.front()](std::vector<delivery::StatusChange> changes) {
-        worker.reactor().post(std::function<void()>{
+    // What expires is found by the store, on its own thread. That outlives the workers: mail for a
+    // reactor that has ended is not read, and so only the reactor is touched from there.
+    log.on_changes([&worker = *workers_.front(),
+                    &reactor = reactors_[0]](std::vector<delivery::StatusChange> changes) {
+        reactor.post(std::function<void()>{
             [&worker, changes = std::move(changes)] { worker.announce(changes); }});
     });
 }
