@@ -79,9 +79,7 @@ void check_push(Checks& checks) {
     check_fcm(checks);
     check_webpush(checks);
     const auto serve = [&](const std::string& credential, delivery::Platform platform) {
-        if (!credential.empty())
-            checks.config.inbox.pushes_to |=
-                static_cast<delivery::Platforms>(1U << static_cast<unsigned>(platform));
+        if (!credential.empty()) checks.config.inbox.pushes_to |= delivery::platform_bit(platform);
     };
     serve(checks.config.apns.key_text, delivery::Platform::ios);
     serve(checks.config.fcm.account_text, delivery::Platform::android);

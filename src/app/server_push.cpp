@@ -2,17 +2,13 @@
 
 #include <fanfare/providers/providers.hpp>
 
-#include <algorithm>
 #include <utility>
 
 namespace fanfare::app {
 namespace {
 
 using delivery::Platform;
-
-constexpr delivery::Platforms bit(Platform platform) noexcept {
-    return static_cast<delivery::Platforms>(1U << static_cast<unsigned>(platform));
-}
+using delivery::platform_bit;
 
 providers::ApnsOptions apns_options(const ApnsOptions& config) {
     providers::ApnsOptions options;
@@ -49,11 +45,11 @@ ServerPush::ServerPush(const Config& config, net::Reactor& reactor, delivery::Pu
     : reactor_(reactor), resolver_("fanfare-names") {
     const net::Reactor::Scope scope{reactor};
     const delivery::Platforms served = config.inbox.pushes_to;
-    if ((served & bit(Platform::ios)) != 0)
+    if ((served & platform_bit(Platform::ios)) != 0)
         apns_ = providers::make_apns(reactor, resolver_, apns_options(config.apns));
-    if ((served & bit(Platform::android)) != 0)
+    if ((served & platform_bit(Platform::android)) != 0)
         fcm_ = providers::make_fcm(reactor, resolver_, fcm_options(config.fcm));
-    if ((served & bit(Platform::web)) != 0)
+    if ((served & platform_bit(Platform::web)) != 0)
         webpush_ = providers::make_webpush(reactor, resolver_, webpush_options(config.webpush));
     dispatcher_ = std::make_unique<delivery::Dispatcher>(
         reactor, queue, [this](const delivery::PushDevice& device) { return route(device); },
@@ -86,12 +82,9 @@ delivery::Provider* ServerPush::route(const delivery::PushDevice& device) {
 }
 
 void ServerPush::moved(const std::vector<delivery::StatusChange>& changes) {
-    using delivery::Status;
     std::vector<delivery::NotificationId> over;
     for (const delivery::StatusChange& change : changes)
-        if (change.status == Status::delivered || change.status == Status::suppressed ||
-            change.status == Status::expired || change.status == Status::cancelled)
-            over.push_back(change.id);
+        if (delivery::is_over(change.status)) over.push_back(change.id);
     if (over.empty()) return;
     reactor_.post(
         std::function<void()>{[this, over = std::move(over)] { dispatcher_->cancel(over); }});

@@ -88,6 +88,10 @@ bool is_final(Status status) noexcept {
     return (next_of(status) & ~bit(Status::delivered)) == 0;
 }
 
+bool is_over(Status status) noexcept {
+    return next_of(status) == 0;
+}
+
 std::string_view priority_name(Priority priority) noexcept {
     return priority_names[static_cast<std::size_t>(priority)];
 }

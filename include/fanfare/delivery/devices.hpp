@@ -18,6 +18,9 @@ namespace fanfare::delivery {
 enum class Platform : std::uint8_t { ios = 0, android = 1, web = 2 };
 /// A set of platforms: a bit for each, 1 << platform.
 using Platforms = std::uint8_t;
+[[nodiscard]] constexpr Platforms platform_bit(Platform platform) noexcept {
+    return static_cast<Platforms>(1U << static_cast<unsigned>(platform));
+}
 [[nodiscard]] std::string_view platform_name(Platform platform) noexcept;
 [[nodiscard]] std::optional<Platform> parse_platform(std::string_view name) noexcept;
 

@@ -52,6 +52,8 @@ inline constexpr std::size_t status_count = 10;
 [[nodiscard]] bool may_become(Status from, Status to) noexcept;
 /// Nothing leads out of it but a late acknowledgement.
 [[nodiscard]] bool is_final(Status status) noexcept;
+/// Nothing of it need be sent any more, on any channel.
+[[nodiscard]] bool is_over(Status status) noexcept;
 
 /// Values are kept in the store.
 enum class Priority : std::uint8_t { critical = 0, high = 1, normal = 2, low = 3 };

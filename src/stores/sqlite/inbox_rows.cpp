@@ -253,8 +253,7 @@ void InboxRows::move(NotificationRow& row, Status to, Event why, const Moment& m
                                  ? std::max(row.expires, moment.now) + moment.options.keep.count()
                                  : row.expires;
     // Nobody is waited for any more, and what has not left need not leave.
-    const bool over = to == Status::delivered || to == Status::suppressed ||
-                      to == Status::expired || to == Status::cancelled;
+    const bool over = delivery::is_over(to);
     sql_->move.bind(row.inbox, row.offset, static_cast<int>(to), moment.now, sweep, over ? 1 : 0)
         .run();
     note(row, moment.now, why, to, 0, detail);

@@ -39,6 +39,10 @@ TEST_CASE("statuses: only the moves of the contract", "[delivery]") {
     CHECK(is_final(S::delivered));
     CHECK(is_final(S::failed));
     CHECK_FALSE(is_final(S::retry));
+    for (const S over : {S::delivered, S::cancelled, S::suppressed, S::expired})
+        CHECK(is_over(over));
+    for (const S on : {S::pending, S::processing, S::sent, S::retry, S::failed, S::scheduled})
+        CHECK_FALSE(is_over(on));
 }
 
 TEST_CASE("names of priorities and channels", "[delivery]") {
