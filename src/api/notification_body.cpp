@@ -132,9 +132,7 @@ Error read(Member member, std::string_view value, std::size_t users_max, Notific
 Error parse_notification(std::string_view text, std::size_t users_max, NotificationBody& body) {
     Members members;
     if (Error error = members.take(text)) return error;
-    const delivery::Channels channels = body.channels;
     body = {};
-    body.channels = channels;
     // Known before the users are read: those of both would be taken for one list.
     if (members.has(Member::user_id) && members.has(Member::user_ids))
         return wrong_member("user_ids", "and `user_id` exclude each other");

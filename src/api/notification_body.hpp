@@ -23,7 +23,7 @@ struct NotificationBody {
     std::string_view title;         // a JSON string as it came, quotes and all; empty: none
     std::string_view body;          // the same
     std::string_view data;          // JSON as it came; empty: none
-    delivery::Channels channels = delivery::realtime; // stays as it was if none is named
+    delivery::Channels channels = 0; // none: those that are served
     delivery::Priority priority = delivery::Priority::normal;
     std::optional<std::chrono::seconds> ttl; // at most `ttl_max`
     std::string collapse_key;                // empty: none

@@ -27,7 +27,7 @@ delivery::Order order_of(Api::Context& context, NotificationBody& body, const st
     order.expires =
         order.created + std::min(body.ttl ? milliseconds{*body.ttl} : ttl_max, ttl_max).count();
     order.priority = body.priority;
-    order.channels = body.channels;
+    order.channels = body.channels != 0 ? body.channels : context.options.channels;
     if (!key.empty()) {
         order.key.append("key\n").append(caller).append("\nnotifications\n").append(key);
         order.fingerprint = fingerprint(body);
@@ -76,7 +76,6 @@ void create(Api::Context& context, http::Exchange& exchange) {
     const auth::ApiKeyOptions* const caller = context.require(exchange, auth::Scope::notify);
     if (caller == nullptr) return;
     NotificationBody body;
-    body.channels = context.options.channels;
     if (const Error error = parse_notification(exchange.body(), context.options.batch_max, body)) {
         exchange.respond(http::problem(error));
         return;

@@ -43,7 +43,7 @@ void check_body(const NotificationBody& body, std::string_view text) {
         expect_json_within(part, text);
     for (const std::string_view part : {body.title, body.body})
         expect(part.empty() || part.front() == '"');
-    expect(body.channels != 0 && body.channels < 16);
+    expect(body.channels < 16);
     expect(!body.ttl || (body.ttl->count() >= 0 && *body.ttl <= NotificationBody::ttl_max));
     for (const std::string& word : {body.collapse_key, body.category})
         expect(word.empty() || (word.size() <= 64 && room::id_fault(word) == nullptr));

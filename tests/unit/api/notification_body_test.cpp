@@ -66,7 +66,7 @@ TEST_CASE("notification body: what is left out", "[api]") {
     CHECK(body.title.empty());
     CHECK(body.body == R"("")");
     CHECK(body.data.empty());
-    CHECK(body.channels == delivery::realtime);
+    CHECK(body.channels == 0);
     CHECK(body.priority == delivery::Priority::normal);
     CHECK_FALSE(body.ttl);
     CHECK(body.collapse_key.empty());
@@ -239,7 +239,7 @@ TEST_CASE("notification body: another wish has another fingerprint", "[api][idem
     // What does not change the wish.
     CHECK(print(R"({"title":"t", "user_id":"\u0075", "other":1})") == plain);
     CHECK(print(with(R"("idempotency_key":"k")")) == plain);
-    CHECK(print(with(R"("channels":["realtime"],"priority":"normal")")) == plain);
+    CHECK(print(with(R"("priority":"normal")")) == plain);
     CHECK(print(with(R"("channels":["sms","push"])")) ==
           print(with(R"("channels":["push","sms"])")));
     // Every one of these differs from all others.
@@ -247,6 +247,7 @@ TEST_CASE("notification body: another wish has another fingerprint", "[api][idem
     for (const std::string& body :
          {std::string{R"({"user_id":"v","title":"t"})"},
           std::string{R"({"user_ids":["u"],"title":"t"})"},
+          with(R"("channels":["realtime"])"),
           std::string{R"({"user_ids":["u","v"],"title":"t"})"},
           std::string{R"({"user_ids":["v","u"],"title":"t"})"},
           std::string{R"({"user_id":"u","body":"t"})"},
