@@ -20,9 +20,11 @@ namespace fanfare::api {
 struct NotificationBody {
     std::vector<std::string> users; // one, or those of `user_ids`; none twice
     bool many = false;              // `user_ids` was given
-    std::string_view title;         // a JSON string as it came, quotes and all; empty: none
-    std::string_view body;          // the same
-    std::string_view data;          // JSON as it came; empty: none
+    std::string topic;              // empty: it is not for one
+    bool broadcast = false;
+    std::string_view title;          // a JSON string as it came, quotes and all; empty: none
+    std::string_view body;           // the same
+    std::string_view data;           // JSON as it came; empty: none
     delivery::Channels channels = 0; // none: those that are served
     delivery::Priority priority = delivery::Priority::normal;
     std::optional<std::chrono::seconds> ttl; // at most `ttl_max`
@@ -33,6 +35,11 @@ struct NotificationBody {
     /// Longer ones are taken as this, so that milliseconds fit whatever number comes.
     static constexpr std::chrono::seconds ttl_max = std::chrono::hours{24 * 36'500};
 };
+
+/// It is for more than the one user of `user_id`.
+[[nodiscard]] inline bool is_send(const NotificationBody& body) noexcept {
+    return body.many || body.broadcast || !body.topic.empty();
+}
 
 /// Overwrites `body`. Returns what is wrong; then `body` is worth nothing. `users_max`: of
 /// `user_ids`. Members that are not known are skipped; known ones may occur once.

@@ -112,7 +112,8 @@ struct Notification {
     WallMillis tried = 0;   // last attempt; 0: none
     std::string category;
     std::string collapse_key;
-    std::string data; // what clients are sent as `data`, JSON
+    std::optional<NotificationId> send; // that it is of
+    std::string data;                   // what clients are sent as `data`, JSON
 };
 
 /// A status that moved, for whoever follows a notification.

@@ -8,9 +8,9 @@ namespace fanfare::stores {
 
 struct PushRows::Statements {
     explicit Statements(Database& db)
-        : add(db, "INSERT INTO push_jobs (lane, due, inbox, offset, device, attempts, queued) "
-                  "SELECT ?1, ?2, ?3, ?4, id, 0, ?2 FROM devices WHERE user = ?5 AND "
-                  "(?6 >> platform & 1) <> 0 AND (expires IS NULL OR expires > ?2) ORDER BY id"),
+        : add(db, jobs_of_user + " ORDER BY id"),
+          add_of_topic(db, jobs_of_user + " AND EXISTS (SELECT 1 FROM device_topics WHERE "
+                                          "topic = ?7 AND device = devices.id) ORDER BY id"),
           find(db, columns + "id = ?1"), of_device(db, columns + "device = ?1"),
           of_notification(db, columns + "inbox = ?1 AND offset = ?2"),
           of_inbox(db, columns + "inbox = ?1"),
@@ -22,9 +22,14 @@ struct PushRows::Statements {
                    "status, reason, attempts, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
           drop_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1 AND offset = ?2"),
           drop_all_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1") {}
+    inline static const std::string jobs_of_user =
+        "INSERT INTO push_jobs (lane, due, inbox, offset, device, attempts, queued) "
+        "SELECT ?1, ?2, ?3, ?4, id, 0, ?2 FROM devices WHERE user = ?5 AND "
+        "(?6 >> platform & 1) <> 0 AND (expires IS NULL OR expires > ?2)";
     inline static const std::string columns =
         "SELECT id, inbox, offset, device, attempts, lane FROM push_jobs WHERE ";
     Statement add;
+    Statement add_of_topic;
     Statement find;
     Statement of_device;
     Statement of_notification;
@@ -60,9 +65,14 @@ std::vector<PushJobRow> PushRows::all_of(Statement& rows) {
 }
 
 std::size_t PushRows::add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                          std::string_view user, delivery::Platforms served, WallMillis now) {
+                          std::string_view user, std::string_view topic, delivery::Platforms served,
+                          WallMillis now) {
     if (served == 0) return 0;
-    sql_->add.bind(lane, now, inbox, offset, user, static_cast<int>(served)).run();
+    if (topic.empty())
+        sql_->add.bind(lane, now, inbox, offset, user, static_cast<int>(served)).run();
+    else
+        sql_->add_of_topic.bind(lane, now, inbox, offset, user, static_cast<int>(served), topic)
+            .run();
     const auto jobs = static_cast<std::size_t>(database_.changes());
     tally[lane] += static_cast<std::int64_t>(jobs);
     added = added || jobs != 0;
