@@ -122,6 +122,7 @@ class MemoryInboxLog final : public delivery::InboxLog {
     }
 
     std::map<std::string, Inbox> inboxes;
+    std::vector<delivery::Order> sends; // that were accepted
     delivery::InboxOptions options;
     MemoryDevices* devices = nullptr; // that are erased with their user
     const char* failing = nullptr;    // why the disk does not work
@@ -222,8 +223,13 @@ class MemoryInboxLog final : public delivery::InboxLog {
             return repeat;
         }
         delivery::Placed placed;
-        for (const std::string& user : order.users)
-            placed.notifications.push_back(place_one(order, user));
+        if (order.audience) {
+            placed.send = delivery::NotificationId::make(order.created);
+            sends.push_back(order);
+        }
+        if (!order.later)
+            for (const std::string& user : order.users)
+                placed.notifications.push_back(place_one(order, user));
         if (!order.key.empty()) keys_[order.key] = {order.fingerprint, order.key_expires, placed};
         return placed;
     }

@@ -16,9 +16,6 @@ using delivery::Status;
 
 namespace {
 
-/// A send whose notifications are still there after its time is looked at again.
-constexpr std::int64_t look_again_ms = 600'000;
-
 constexpr std::size_t index(Status status) noexcept {
     return static_cast<std::size_t>(status);
 }
@@ -74,8 +71,11 @@ struct SendRows::Statements {
                        "send IS NOT NULL GROUP BY send, status"),
           sweepable(db, "SELECT send, expanded IS NOT NULL, kept FROM send_progress WHERE "
                         "sweep <= ?1 ORDER BY sweep LIMIT ?2"),
-          next_sweep(db, "SELECT sweep FROM send_progress ORDER BY sweep LIMIT 1"),
-          put_off(db, "UPDATE send_progress SET sweep = ?2 WHERE send = ?1"),
+          next_sweep(db, "SELECT sweep FROM send_progress WHERE sweep IS NOT NULL "
+                         "ORDER BY sweep LIMIT 1"),
+          put_off(db, "UPDATE send_progress SET sweep = NULL WHERE send = ?1"),
+          now_if_last(db, "UPDATE send_progress SET sweep = ?2 WHERE send = ?1 AND "
+                          "sweep IS NULL AND kept = 0"),
           drop_progress(db, "DELETE FROM send_progress WHERE send = ?1"),
           drop(db, "DELETE FROM sends WHERE id = ?1") {}
     Statement make;
@@ -92,6 +92,7 @@ struct SendRows::Statements {
     Statement sweepable;
     Statement next_sweep;
     Statement put_off;
+    Statement now_if_last;
     Statement drop_progress;
     Statement drop;
 };
@@ -225,6 +226,9 @@ void SendRows::seal(WallMillis now) {
             .bind(one.send, now, one.accepted, one.kept, s[0], s[1], s[2], s[3], s[4], s[5], s[6],
                   s[7], s[8], s[9])
             .run();
+        if (one.kept >= 0) continue;
+        sql_->now_if_last.bind(one.send, now).run();
+        if (database_.changes() != 0) soonest = now;
     }
     counts_.clear();
 }
@@ -254,7 +258,7 @@ std::size_t SendRows::sweep(WallMillis now, std::chrono::milliseconds keep, std:
         if (!row.ended) {
             end(row.send, true, now, keep);
         } else if (row.kept > 0) {
-            sql_->put_off.bind(row.send, now + look_again_ms).run();
+            sql_->put_off.bind(row.send).run();
         } else {
             sql_->drop_progress.bind(row.send).run();
             sql_->drop.bind(row.send).run();

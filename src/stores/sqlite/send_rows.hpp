@@ -44,7 +44,7 @@ class SendRows {
         bool cut = false;
     };
     std::vector<Ended> ended; // the same: walks
-    /// When one of those that were made in this transaction is to be looked at.
+    /// When one whose time this transaction has set is to be looked at.
     std::optional<WallMillis> soonest;
 
     // --- the walk ---

@@ -59,7 +59,7 @@ CREATE TABLE send_progress (
     began INTEGER,             -- the walk
     expanded INTEGER,          -- the walk has ended
     cut INTEGER NOT NULL,      -- 1: since its time was over
-    sweep INTEGER NOT NULL,    -- when it is to be looked at
+    sweep INTEGER,             -- when it is to be looked at; NULL: with its last notification
     updated INTEGER NOT NULL,
     accepted INTEGER NOT NULL, -- whom it is for, as far as that is known
     kept INTEGER NOT NULL,     -- rows of notifications
@@ -76,7 +76,7 @@ CREATE TABLE send_progress (
     expired INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX send_progress_open ON send_progress (lane, send) WHERE expanded IS NULL;
-CREATE INDEX send_progress_by_sweep ON send_progress (sweep);
+CREATE INDEX send_progress_by_sweep ON send_progress (sweep) WHERE sweep IS NOT NULL;
 
 -- The users of one that names them and is not placed yet: in pieces, separated by line feeds.
 CREATE TABLE send_users (
