@@ -118,9 +118,8 @@ struct Sends : DeviceNode {
                })
             .jobs;
     }
-    void settle(std::int64_t job, Fate fate) {
-        PushResult result;
-        result.job = job;
+    void settle(const delivery::PushJob& job, Fate fate) {
+        PushResult result{job};
         result.fate = fate;
         result.provider = "apns";
         const auto settled = ask<delivery::Settled>([&](auto done) {
@@ -315,8 +314,8 @@ TEST_CASE("sends: every status is counted, whatever moves it", "[stores][sends][
         return text;
     };
     CHECK(counts() == "pending1 processing3");
-    std::map<std::string, std::int64_t> jobs;
-    for (const delivery::PushJob& job : node.jobs()) jobs[job.device.user] = job.id;
+    std::map<std::string, delivery::PushJob> jobs;
+    for (const delivery::PushJob& job : node.jobs()) jobs[job.device.user] = job;
     node.settle(jobs["a"], Fate::sent);
     CHECK(counts() == "pending1 processing2 sent1");
     node.settle(jobs["b"], Fate::again);
