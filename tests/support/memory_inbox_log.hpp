@@ -102,10 +102,11 @@ class MemoryInboxLog final : public delivery::InboxLog {
                 found.code = Code::not_found;
                 for (auto& [user, inbox] : inboxes)
                     for (auto& [offset, kept] : inbox.kept)
-                        if (kept.notification.id == id)
-                            found = {Code::ok, nullptr, kept.notification,
-                                     timeline ? kept.timeline
-                                              : std::vector<delivery::TimelineEntry>{}};
+                        if (kept.notification.id == id) {
+                            found.code = Code::ok;
+                            found.notification = kept.notification;
+                            if (timeline) found.timeline = kept.timeline;
+                        }
                 return found;
             },
             std::move(done));
@@ -122,7 +123,7 @@ class MemoryInboxLog final : public delivery::InboxLog {
     }
 
     std::map<std::string, Inbox> inboxes;
-    std::vector<delivery::Order> sends; // that were accepted
+    std::vector<delivery::Order> accepted_sends;
     delivery::InboxOptions options;
     MemoryDevices* devices = nullptr; // that are erased with their user
     const char* failing = nullptr;    // why the disk does not work
@@ -225,7 +226,7 @@ class MemoryInboxLog final : public delivery::InboxLog {
         delivery::Placed placed;
         if (order.audience) {
             placed.send = delivery::NotificationId::make(order.created);
-            sends.push_back(order);
+            accepted_sends.push_back(order);
         }
         if (!order.later)
             for (const std::string& user : order.users)

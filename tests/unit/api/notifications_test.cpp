@@ -77,7 +77,7 @@ TEST_CASE("notifications: several users get one each", "[api][protocol-4]") {
     Desk desk;
     const Answer answer = desk.post(R"({"user_ids":["b",7],"title":"t"})");
     CHECK(answer.status == 202);
-    const std::string begin = R"({"id":")" + json_string(answer.body, "id") +
+    const std::string begin = R"({"id":")" + std::string{json_string(answer.body, "id")} +
                               R"(","status":"pending","accepted":2,"results":[)";
     CHECK(answer.body ==
           begin + R"({"user_id":"b","id":")" + desk.newest("b").notification.id.text() +
@@ -86,7 +86,7 @@ TEST_CASE("notifications: several users get one each", "[api][protocol-4]") {
     // One alone is answered in the same shape.
     const std::string alone = desk.post(R"({"user_ids":["b"],"title":"t"})").body;
     CHECK(alone.find(R"("accepted":1,"results":[)") != std::string::npos);
-    CHECK_FALSE(desk.node.log.sends.back().later);
+    CHECK_FALSE(desk.node.log.accepted_sends.back().later);
 }
 
 TEST_CASE("notifications: more users than are placed at once wait, up to a bound", "[api][sends]") {
@@ -104,31 +104,32 @@ TEST_CASE("notifications: more users than are placed at once wait, up to a bound
     const std::size_t before = desk.node.log.inboxes.size();
     const Answer many = desk.post(to(10'000));
     CHECK(many.status == 202);
-    REQUIRE(desk.node.log.sends.size() == 2);
-    CHECK(desk.node.log.sends[1].later);
-    CHECK(desk.node.log.sends[1].users.size() == 10'000);
+    REQUIRE(desk.node.log.accepted_sends.size() == 2);
+    CHECK(desk.node.log.accepted_sends[1].later);
+    CHECK(desk.node.log.accepted_sends[1].users.size() == 10'000);
     CHECK(many.body.find(R"("status":"pending","accepted":10000})") != std::string::npos);
     CHECK(desk.node.log.inboxes.size() == before);
     const Answer over = desk.post(to(10'001));
     CHECK(over.status == 413);
     CHECK(json_string(over.body, "field") == "user_ids");
-    CHECK(desk.node.log.sends.size() == 2);
+    CHECK(desk.node.log.accepted_sends.size() == 2);
 }
 
 TEST_CASE("notifications: topics and broadcasts are answered at once", "[api][sends]") {
     Desk desk;
     const Answer topic = desk.post(R"({"topic":"news","title":"t","priority":"low"})");
     CHECK(topic.status == 202);
-    REQUIRE(desk.node.log.sends.size() == 1);
-    const delivery::Order& order = desk.node.log.sends[0];
+    REQUIRE(desk.node.log.accepted_sends.size() == 1);
+    const delivery::Order& order = desk.node.log.accepted_sends[0];
     CHECK(order.audience->kind == delivery::Audience::Kind::topic);
     CHECK(order.audience->topic == "news");
     CHECK(order.later);
     CHECK(order.priority == delivery::Priority::low);
-    CHECK(topic.body == R"({"id":")" + json_string(topic.body, "id") + R"(","status":"pending"})");
+    CHECK(topic.body ==
+          R"({"id":")" + std::string{json_string(topic.body, "id")} + R"(","status":"pending"})");
     const std::string keyed = R"({"broadcast":true,"title":"t","idempotency_key":"k"})";
     const Answer first = desk.post(keyed);
-    CHECK(desk.node.log.sends[1].audience->kind == delivery::Audience::Kind::broadcast);
+    CHECK(desk.node.log.accepted_sends[1].audience->kind == delivery::Audience::Kind::broadcast);
     CHECK(desk.post(keyed).body ==
           first.body.substr(0, first.body.size() - 1) + R"(,"duplicate":true})");
     CHECK(desk.post(R"({"topic":"x","title":"t","idempotency_key":"k"})").status == 409);
@@ -137,7 +138,7 @@ TEST_CASE("notifications: topics and broadcasts are answered at once", "[api][se
     CHECK(over.status == 400);
     CHECK(json_string(over.body, "field") == "ttl");
     CHECK(desk.post(R"({"user_ids":["a"],"title":"t","ttl":0})").status == 202);
-    CHECK(desk.node.log.sends.size() == 3);
+    CHECK(desk.node.log.accepted_sends.size() == 3);
 }
 
 TEST_CASE("notifications: none is kept longer than an inbox keeps any", "[api][inbox]") {
