@@ -70,6 +70,8 @@ struct InboxRows::Statements {
           drop_all(db, "DELETE FROM notifications WHERE inbox = ?1"),
           move(db, "UPDATE notifications SET status = ?3, updated = ?4, sweep = ?5, "
                    "due = CASE WHEN ?6 THEN NULL ELSE due END WHERE inbox = ?1 AND offset = ?2"),
+          prolong(db, "UPDATE notifications SET expires = ?3, sweep = sweep + ?3 - expires "
+                      "WHERE inbox = ?1 AND offset = ?2"),
           set_pushed(db, "UPDATE notifications SET pushed = 1 WHERE inbox = ?1 AND offset = ?2"),
           attempt(db, "UPDATE notifications SET attempts = ?3, tried = ?4, due = ?5 "
                       "WHERE inbox = ?1 AND offset = ?2"),
@@ -118,6 +120,7 @@ struct InboxRows::Statements {
     Statement drop;
     Statement drop_all;
     Statement move;
+    Statement prolong;
     Statement set_pushed;
     Statement attempt;
     Statement stop_waiting;

@@ -11,6 +11,8 @@ struct PushRows::Statements {
         : add(db, "INSERT INTO push_jobs (lane, due, inbox, offset, device, attempts, queued) "
                   "SELECT ?1, ?2, ?3, ?4, id, 0, ?2 FROM devices WHERE user = ?5 AND "
                   "(?6 >> platform & 1) <> 0 AND (expires IS NULL OR expires > ?2) ORDER BY id"),
+          add_one(db, "INSERT INTO push_jobs (lane, due, inbox, offset, device, attempts, queued, "
+                      "content) VALUES (?1, ?2, ?3, ?4, ?5, 0, ?2, ?6)"),
           find(db, columns + "id = ?1"), of_device(db, columns + "device = ?1"),
           of_notification(db, columns + "inbox = ?1 AND offset = ?2"),
           of_inbox(db, columns + "inbox = ?1"),
@@ -18,13 +20,15 @@ struct PushRows::Statements {
           postpone(db, "UPDATE push_jobs SET due = ?2, attempts = ?3 WHERE id = ?1"),
           remove(db, "DELETE FROM push_jobs WHERE id = ?1"),
           device(db, "SELECT name, platform, token FROM devices WHERE id = ?1"),
-          bury(db, "INSERT INTO dead_letters (inbox, offset, device, device_name, provider, "
-                   "status, reason, attempts, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+          bury(db, "INSERT INTO dead_letters (inbox, offset, device, provider, status, reason, "
+                   "attempts, time, content) SELECT inbox, offset, ?2, ?3, ?4, ?5, ?6, ?7, content "
+                   "FROM push_jobs WHERE id = ?1"),
           drop_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1 AND offset = ?2"),
           drop_all_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1") {}
     inline static const std::string columns =
         "SELECT id, inbox, offset, device, attempts, lane FROM push_jobs WHERE ";
     Statement add;
+    Statement add_one;
     Statement find;
     Statement of_device;
     Statement of_notification;
@@ -69,6 +73,13 @@ std::size_t PushRows::add(std::int64_t inbox, std::uint64_t offset, std::size_t 
     return jobs;
 }
 
+void PushRows::add_one(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
+                       std::int64_t device, std::string_view content, WallMillis now) {
+    sql_->add_one.bind(lane, now, inbox, offset, device, Statement::or_null(content)).run();
+    ++tally[lane];
+    added = true;
+}
+
 std::optional<PushJobRow> PushRows::find(std::int64_t id) {
     const std::vector<PushJobRow> found = all_of(sql_->find.bind(id));
     if (found.empty()) return std::nullopt;
@@ -102,11 +113,13 @@ void PushRows::cancel(std::int64_t inbox, std::uint64_t offset) {
 void PushRows::forget(std::int64_t inbox, std::uint64_t offset) {
     cancel(inbox, offset);
     sql_->drop_letters.bind(inbox, offset).run();
+    letters -= database_.changes();
 }
 
 void PushRows::forget_all(std::int64_t inbox) {
     for (const PushJobRow& job : all_of(sql_->of_inbox.bind(inbox))) remove(job);
     sql_->drop_all_letters.bind(inbox).run();
+    letters -= database_.changes();
 }
 
 std::optional<PushRows::DeviceName> PushRows::device(std::int64_t id) {
@@ -121,9 +134,10 @@ std::optional<PushRows::DeviceName> PushRows::device(std::int64_t id) {
 void PushRows::bury(const PushJobRow& job, std::string_view device_name,
                     const delivery::PushResult& result, std::uint32_t attempts, WallMillis now) {
     sql_->bury
-        .bind(job.inbox, job.offset, job.device, device_name, std::string_view{result.provider},
-              result.outcome.status, std::string_view{result.outcome.reason}, attempts, now)
+        .bind(job.id, device_name, std::string_view{result.provider}, result.outcome.status,
+              std::string_view{result.outcome.reason}, attempts, now)
         .run();
+    ++letters;
     remove(job);
 }
 
