@@ -18,11 +18,11 @@ namespace fanfare::api {
 
 /// Views show the text.
 struct NotificationBody {
-    std::vector<std::string> users; // one, or those of `user_ids`; none twice
-    bool many = false;              // `user_ids` was given
-    std::string_view title;         // a JSON string as it came, quotes and all; empty: none
-    std::string_view body;          // the same
-    std::string_view data;          // JSON as it came; empty: none
+    std::vector<std::string> users;  // one, or those of `user_ids`; none twice
+    bool many = false;               // `user_ids` was given
+    std::string_view title;          // a JSON string as it came, quotes and all; empty: none
+    std::string_view body;           // the same
+    std::string_view data;           // JSON as it came; empty: none
     delivery::Channels channels = 0; // none: those that are served
     delivery::Priority priority = delivery::Priority::normal;
     std::optional<std::chrono::seconds> ttl; // at most `ttl_max`

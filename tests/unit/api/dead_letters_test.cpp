@@ -81,8 +81,7 @@ TEST_CASE("dead letters: a list and its cursor", "[api][letters]") {
     const Answer answer = desk.get("?limit=1");
     CHECK(answer.status == 200);
     const std::string cursor{json_string(answer.body, "cursor")};
-    CHECK(answer.body ==
-          R"({"dead_letters":[{)" + members + R"(}],"cursor":")" + cursor + R"("})");
+    CHECK(answer.body == R"({"dead_letters":[{)" + members + R"(}],"cursor":")" + cursor + R"("})");
     CHECK(desk.letters.asked->limit == 1);
     CHECK(desk.get("?order=oldest&limit=5000&cursor=" + cursor).status == 200);
     CHECK(desk.letters.asked->limit == 1'000);
@@ -248,8 +247,7 @@ TEST_CASE("dead letters: an order for many", "[api][letters]") {
     desk.letters.done.detail = "the store's disk is full";
     answer = desk.post("/redrive", R"({"all":true})");
     CHECK(answer.status == 503);
-    CHECK(json_string(answer.body, "detail") ==
-          "the store's disk is full; 3 were redriven before");
+    CHECK(json_string(answer.body, "detail") == "the store's disk is full; 3 were redriven before");
 }
 
 TEST_CASE("dead letters: an order that might mean more than was meant", "[api][letters]") {

@@ -246,8 +246,7 @@ TEST_CASE("notification body: another wish has another fingerprint", "[api][idem
     std::vector<std::uint64_t> prints{plain};
     for (const std::string& body :
          {std::string{R"({"user_id":"v","title":"t"})"},
-          std::string{R"({"user_ids":["u"],"title":"t"})"},
-          with(R"("channels":["realtime"])"),
+          std::string{R"({"user_ids":["u"],"title":"t"})"}, with(R"("channels":["realtime"])"),
           std::string{R"({"user_ids":["u","v"],"title":"t"})"},
           std::string{R"({"user_ids":["v","u"],"title":"t"})"},
           std::string{R"({"user_id":"u","body":"t"})"},

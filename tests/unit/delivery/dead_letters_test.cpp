@@ -25,8 +25,7 @@ TEST_CASE("dead letters: an edit changes what it names, byte for byte", "[delive
                           R"("priority":"high","created":"x"})");
     edit.body = "";
     edit.data = "";
-    CHECK(edited(edit) ==
-          R"({"title":"\u00e4","category":"c","priority":"high","created":"x"})");
+    CHECK(edited(edit) == R"({"title":"\u00e4","category":"c","priority":"high","created":"x"})");
 }
 
 TEST_CASE("dead letters: an edit leaves something to say, within bounds", "[delivery][letters]") {

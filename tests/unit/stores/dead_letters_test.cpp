@@ -5,7 +5,6 @@
 #include <fanfare/delivery/dead_letters.hpp>
 
 #include <catch2/catch.hpp>
-
 #include <fmt/format.h>
 
 namespace fanfare::stores {
@@ -75,8 +74,7 @@ struct Letters {
     void settle(const delivery::PushJob& job, Fate fate, int status = 413,
                 const std::string& reason = "PayloadTooLarge",
                 const std::string& provider = "apns") {
-        std::vector<PushResult> results(1);
-        results[0].job = job.id;
+        std::vector<PushResult> results{PushResult{job}};
         results[0].fate = fate;
         results[0].provider = provider;
         results[0].outcome.status = status;
@@ -90,7 +88,8 @@ struct Letters {
     /// All jobs there are become letters.
     void bury(int status = 413, const std::string& reason = "PayloadTooLarge",
               const std::string& provider = "apns") {
-        for (const delivery::PushJob& job : jobs()) settle(job, Fate::dead, status, reason, provider);
+        for (const delivery::PushJob& job : jobs())
+            settle(job, Fate::dead, status, reason, provider);
     }
     /// A notification whose push to each of the user's devices was given up.
     NotificationId lost(const std::string& user, int status = 413,
@@ -245,9 +244,9 @@ TEST_CASE("dead letters: each filter restricts, and all of them do", "[stores][l
     letters.add_device("ada");
     letters.add_device("ada", "browser", Platform::web);
     letters.add_device("bo");
-    const NotificationId first = letters.lost("ada");              // 1 and 2
-    letters.lost("bo", 400, "BadTopic");                           // 3
-    letters.lost("bo", 503, "again and again", "fcm");             // 4
+    const NotificationId first = letters.lost("ada");  // 1 and 2
+    letters.lost("bo", 400, "BadTopic");               // 3
+    letters.lost("bo", 503, "again and again", "fcm"); // 4
     const WallMillis third = letters.find(3).letter.time;
 
     CHECK(letters.ids() == "1 2 3 4");
@@ -329,8 +328,7 @@ TEST_CASE("dead letters: an edit is the letter's own", "[stores][letters]") {
     CHECK(letters.find(1).letter.content == letter.content); // nothing of that has happened
 }
 
-TEST_CASE("dead letters: redriven, one is a job again, with its own content",
-          "[stores][letters]") {
+TEST_CASE("dead letters: redriven, one is a job again, with its own content", "[stores][letters]") {
     TestFolder folder;
     Letters letters{folder.file()};
     letters.add_device("ada");
@@ -369,8 +367,8 @@ TEST_CASE("dead letters: redriven, one is a job again, with its own content",
               "\"edited\":true}) push_failed1({\"device\":\"phone\",\"provider\":\"apns\","
               "\"status\":400,\"reason\":\"BadTopic\"}) failed>failed(no service took it) "
               "redriven>processing({\"device\":\"phone\",\"provider\":\"apns\",\"letter\":2,"
-              "\"edited\":true}) push_sent1({\"device\":\"phone\",\"provider\":\"apns\","
-              "\"status\":200}) push_sent>sent");
+              "\"edited\":true}) push_sent1>sent({\"device\":\"phone\",\"provider\":\"apns\","
+              "\"status\":200})");
     CHECK(letters.redrive({2, 7}) == "0 not_found2");
 }
 
@@ -481,9 +479,9 @@ TEST_CASE("dead letters: a redriven one expires in its turn", "[stores][letters]
     REQUIRE_FALSE(letters.edit(1, edit));
     CHECK(letters.redrive({1}) == "1");
     // The sweep moves it and takes its job, though it had nothing to do for an hour.
-    REQUIRE(letters.node.wait([&] {
-        return letters.node.store().push().depth(delivery::Priority::normal).jobs == 0;
-    }, std::chrono::seconds{8}));
+    REQUIRE(letters.node.wait(
+        [&] { return letters.node.store().push().depth(delivery::Priority::normal).jobs == 0; },
+        std::chrono::seconds{8}));
     CHECK(letters.status(id) == Status::expired);
 }
 
@@ -524,17 +522,15 @@ TEST_CASE("dead letters: what is buried while a redrive goes on is not part of i
     for (int i = 0; i < 250; ++i) static_cast<void>(letters.node.place(letters.order("ada")));
     letters.bury();
     std::optional<LettersDone> done;
-    letters.node.on_reactor([&] {
-        letters.letters().carry_out({}, [&](LettersDone all) { done = std::move(all); });
-    });
+    letters.node.on_reactor(
+        [&] { letters.letters().carry_out({}, [&](LettersDone all) { done = std::move(all); }); });
     while (!done) letters.bury(); // a service that refuses everything at once
     CHECK(done->done == 250);
     letters.bury();
     CHECK(letters.figure() == 250);
 }
 
-TEST_CASE("dead letters: a discarded one is gone, and its timeline says so",
-          "[stores][letters]") {
+TEST_CASE("dead letters: a discarded one is gone, and its timeline says so", "[stores][letters]") {
     TestFolder folder;
     Letters letters{folder.file()};
     letters.add_device("ada");
@@ -620,8 +616,9 @@ TEST_CASE("dead letters: a job whose device's row is another user's now is nobod
     letters.add_device("eve");
     {
         StoredRows rows{folder.file()};
-        REQUIRE(rows.rows("SELECT 1 FROM push_jobs AS j JOIN devices AS d ON d.id = j.device")
-                    .size() == 1); // else this shows nothing
+        REQUIRE(
+            rows.rows("SELECT 1 FROM push_jobs AS j JOIN devices AS d ON d.id = j.device").size() ==
+            1); // else this shows nothing
     }
     CHECK(letters.jobs().empty());
 }
