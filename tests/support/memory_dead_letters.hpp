@@ -34,7 +34,7 @@ class MemoryDeadLetters final : public delivery::DeadLetters {
     void carry_out(delivery::LetterOrder wanted,
                    std::function<void(delivery::LettersDone)> done) override {
         order = std::move(wanted);
-        answer(this->done, std::move(done));
+        answer(outcome, std::move(done));
     }
 
     // What was asked last.
@@ -46,7 +46,7 @@ class MemoryDeadLetters final : public delivery::DeadLetters {
     // What is answered.
     delivery::LetterPage page;
     delivery::FoundLetter found;
-    delivery::LettersDone done;
+    delivery::LettersDone outcome;
     Error error;
     bool full = false; // too much waits: edits are refused
 

@@ -208,9 +208,9 @@ TEST_CASE("dead letters: an edit that cannot be", "[api][letters]") {
 
 TEST_CASE("dead letters: an order for many", "[api][letters]") {
     Desk desk;
-    desk.letters.done.done = 3;
-    desk.letters.done.skipped[static_cast<std::size_t>(LetterSkip::device_gone)] = 2;
-    desk.letters.done.remaining = 4;
+    desk.letters.outcome.done = 3;
+    desk.letters.outcome.skipped[static_cast<std::size_t>(LetterSkip::device_gone)] = 2;
+    desk.letters.outcome.remaining = 4;
     Answer answer = desk.post("/redrive", R"({"all":true})");
     CHECK(answer.status == 200);
     CHECK(answer.body == R"({"redriven":3,"skipped":{"device_gone":2},"remaining":4})");
@@ -243,8 +243,8 @@ TEST_CASE("dead letters: an order for many", "[api][letters]") {
     REQUIRE(desk.post("/redrive", R"({"ids":[)" + ids + "]}").status == 200);
     CHECK(desk.letters.order->limit == 1'500);
     // A failure in the middle says how far it came.
-    desk.letters.done.code = Code::unavailable;
-    desk.letters.done.detail = "the store's disk is full";
+    desk.letters.outcome.code = Code::unavailable;
+    desk.letters.outcome.detail = "the store's disk is full";
     answer = desk.post("/redrive", R"({"all":true})");
     CHECK(answer.status == 503);
     CHECK(json_string(answer.body, "detail") == "the store's disk is full; 3 were redriven before");
@@ -307,7 +307,7 @@ TEST_CASE("dead letters: an order that might mean more than was meant", "[api][l
 
 TEST_CASE("dead letters: an order for one", "[api][letters]") {
     Desk desk;
-    desk.letters.done.done = 1;
+    desk.letters.outcome.done = 1;
     const Answer redriven = desk.post("/7/redrive", "");
     CHECK(redriven.status == 200);
     CHECK(redriven.body == R"({"id":7,"redriven":true})");
@@ -317,7 +317,7 @@ TEST_CASE("dead letters: an order for one", "[api][letters]") {
     CHECK(discarded.status == 204);
     CHECK(discarded.body.empty());
     CHECK(desk.letters.order->act == Act::discard);
-    desk.letters.done.done = 0;
+    desk.letters.outcome.done = 0;
     desk.letters.order.reset();
     CHECK(desk.post("/x/redrive", "").status == 404);
     CHECK(desk.backend.call("DELETE", path + "/x").status == 404);
@@ -333,7 +333,7 @@ TEST_CASE("dead letters: an order for one", "[api][letters]") {
                                           {LetterSkip::expired, 409},
                                           {LetterSkip::notification_gone, 409},
                                           {LetterSkip::not_found, 404}}));
-    desk.letters.done.skipped[static_cast<std::size_t>(c.why)] = 1;
+    desk.letters.outcome.skipped[static_cast<std::size_t>(c.why)] = 1;
     const Answer refused = desk.post("/7/redrive", "{}");
     CHECK(refused.status == c.status);
     CHECK_FALSE(json_string(refused.body, "detail").empty());
@@ -354,7 +354,7 @@ TEST_CASE("dead letters: who may not, and where there is no store", "[api][lette
                                           {"POST", "/discard", R"({"all":true})"}}));
     CAPTURE(c.method, c.more);
     Desk desk;
-    desk.letters.done.done = 1;
+    desk.letters.outcome.done = 1;
     const std::string target = path + c.more;
     CHECK(desk.backend.call(c.method, target, c.body, "").status == 401);
     Backend reader{desk.node};
@@ -376,8 +376,8 @@ TEST_CASE("dead letters: a store that fails", "[api][letters]") {
     Desk desk;
     desk.letters.page.code = Code::unavailable;
     desk.letters.found.code = Code::unavailable;
-    desk.letters.done.code = Code::unavailable;
-    desk.letters.done.detail = "why";
+    desk.letters.outcome.code = Code::unavailable;
+    desk.letters.outcome.detail = "why";
     CHECK(desk.get().status == 503);
     CHECK(desk.get("/7").status == 503);
     CHECK(desk.post("/7/redrive", "").status == 503);
