@@ -29,15 +29,16 @@ struct Api::Context {
     // null: there is no store
     delivery::Inboxes* inboxes;
     delivery::Devices* devices;
+    delivery::DeadLetters* letters;
 
     Context(session::Sessions& owner, room::IdempotencyLog& idempotency,
             std::shared_ptr<const auth::ApiKeys> accepted, Metrics& process_metrics,
             Status process_status, const Options& limits, delivery::Inboxes* users_inboxes,
-            delivery::Devices* users_devices)
+            delivery::Devices* users_devices, delivery::DeadLetters* dead_letters)
         : sessions(owner), keys(std::move(accepted)), metrics(process_metrics),
           status(std::move(process_status)), options(limits), publisher(owner.rooms(), idempotency),
           metrics_streams(owner.reactor(), process_metrics, status), inboxes(users_inboxes),
-          devices(users_devices) {}
+          devices(users_devices), letters(dead_letters) {}
 
     /// The key of a request, if it has the scope; else answers 401 or 403 and returns null.
     const auth::ApiKeyOptions* require(http::Exchange& exchange, auth::Scope scope);
@@ -80,6 +81,7 @@ void add_user_routes(Api::Context& context, http::Router& router);
 void add_notification_routes(Api::Context& context, http::Router& router);
 void add_inbox_routes(Api::Context& context, http::Router& router);
 void add_device_routes(Api::Context& context, http::Router& router);
+void add_dead_letter_routes(Api::Context& context, http::Router& router);
 void add_operation_routes(Api::Context& context, http::Router& router, bool open);
 void add_client_routes(http::Router& router);
 void add_page_routes(http::Router& router);

@@ -14,6 +14,7 @@
 #include <vector>
 
 namespace fanfare::delivery {
+class DeadLetters;
 class Devices;
 class Inboxes;
 } // namespace fanfare::delivery
@@ -42,12 +43,13 @@ struct Status {
 /// One per reactor.
 class Api {
   public:
-    /// `keys` may be replaced by a reload: it is asked for each request. `inboxes`: this reactor's,
-    /// and `devices` outlive it; null: there is no store, and calls that need one are answered 503.
+    /// `keys` may be replaced by a reload: it is asked for each request. `inboxes`: this reactor's;
+    /// these and what follows outlive it; null: there is no store, and calls that need one are
+    /// answered 503.
     Api(session::Sessions& sessions, room::IdempotencyLog& idempotency,
         const std::shared_ptr<const auth::ApiKeys>& keys, Metrics& metrics, Status status,
         const Options& options, delivery::Inboxes* inboxes = nullptr,
-        delivery::Devices* devices = nullptr);
+        delivery::Devices* devices = nullptr, delivery::DeadLetters* letters = nullptr);
     ~Api();
     Api(const Api&) = delete;
     Api& operator=(const Api&) = delete;

@@ -53,10 +53,12 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     timelines(const std::string& user, std::vector<std::uint64_t> offsets,
               std::function<void(std::vector<std::vector<delivery::TimelineEntry>>)> done) override;
 
-    /// For the push queue; the writer's thread only.
+    /// For the push queue and dead letters; the writer's thread only.
     [[nodiscard]] InboxRows& rows() noexcept { return rows_; }
     [[nodiscard]] PushRows& push() noexcept { return push_; }
     [[nodiscard]] Moment moment() const;
+    /// By then, the sweep looks again.
+    void sweep_by(WallMillis time);
 
     // Chores: what expires, records whose time is over, and keys.
     void slice(std::size_t rows) override;
@@ -80,8 +82,6 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     class Timelines;
     struct ReadStatements;
 
-    /// By then, the sweep looks again.
-    void sweep_by(WallMillis time);
     [[nodiscard]] std::size_t sweep(std::size_t rows, const Moment& moment);
     void escalate(std::size_t rows, const Moment& moment);
 

@@ -359,6 +359,20 @@ void InboxRows::push_refused(NotificationRow& row, const Moment& moment) {
         move_untold(row, Status::failed, Event::failed, moment, "no service took it");
 }
 
+/// Its record is kept so much longer, too.
+void InboxRows::prolong(NotificationRow& row, WallMillis expires) {
+    if (expires <= row.expires) return;
+    row.expires = expires;
+    sql_->prolong.bind(row.inbox, row.offset, expires).run();
+}
+
+void InboxRows::redriven(NotificationRow& row, const Moment& moment, std::string_view detail) {
+    if (row.status == Status::failed || row.status == Status::expired)
+        move_untold(row, Status::processing, Event::redriven, moment, detail);
+    else
+        note(row, moment.now, Event::redriven, std::nullopt, 0, detail);
+}
+
 void InboxRows::give_back(NotificationRow& row, const Moment& moment) {
     note(row, moment.now, Event::returned, std::nullopt, row.attempts, {});
     --row.attempts;

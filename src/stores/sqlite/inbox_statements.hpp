@@ -70,6 +70,8 @@ struct InboxRows::Statements {
           drop_all(db, "DELETE FROM notifications WHERE inbox = ?1"),
           move(db, "UPDATE notifications SET status = ?3, updated = ?4, sweep = ?5, "
                    "due = CASE WHEN ?6 THEN NULL ELSE due END WHERE inbox = ?1 AND offset = ?2"),
+          prolong(db, "UPDATE notifications SET expires = ?3, sweep = sweep + ?3 - expires "
+                      "WHERE inbox = ?1 AND offset = ?2"),
           // 1: processing; 2: sent, whose record goes some time after it expires (sweep).
           take(db, "UPDATE notifications SET status = 2, updated = ?3 WHERE inbox = ?1 AND "
                    "offset = ?2 AND status = 1"),
@@ -122,6 +124,7 @@ struct InboxRows::Statements {
     Statement drop;
     Statement drop_all;
     Statement move;
+    Statement prolong;
     Statement take;
     Statement set_sweep;
     Statement set_pushed;

@@ -12,6 +12,8 @@ struct PushRows::Statements {
                       "(expires IS NULL OR expires > ?3) ORDER BY id"),
           add(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, queued) "
                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?2)"),
+          add_one(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, "
+                      "queued, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?2, ?7)"),
           find(db, columns + "lane = ?1 AND due = ?2 AND id = ?3"),
           of_device(db, columns + "inbox = ?1 AND device = ?2"),
           of_notification(db, columns + "inbox = ?1 AND offset = ?2"),
@@ -22,14 +24,16 @@ struct PushRows::Statements {
                    "id = ?3"),
           remove(db, "DELETE FROM push_jobs WHERE lane = ?1 AND due = ?2 AND id = ?3"),
           device(db, "SELECT name, platform, token FROM devices WHERE id = ?1"),
-          bury(db, "INSERT INTO dead_letters (inbox, offset, device, device_name, provider, "
-                   "status, reason, attempts, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+          bury(db, "INSERT INTO dead_letters (inbox, offset, device, provider, status, reason, "
+                   "attempts, time, content) SELECT inbox, offset, ?4, ?5, ?6, ?7, ?8, ?9, content "
+                   "FROM push_jobs WHERE lane = ?1 AND due = ?2 AND id = ?3"),
           drop_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1 AND offset = ?2"),
           drop_all_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1") {}
     inline static const std::string columns =
         "SELECT lane, due, id, inbox, offset, device, attempts FROM push_jobs WHERE ";
     Statement devices;
     Statement add;
+    Statement add_one;
     Statement find;
     Statement of_device;
     Statement of_notification;
@@ -76,6 +80,14 @@ std::size_t PushRows::add(std::int64_t inbox, std::uint64_t offset, std::size_t 
     return jobs;
 }
 
+void PushRows::add_one(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
+                       std::int64_t device, std::string_view content, WallMillis now) {
+    sql_->add_one.bind(lane, now, ++last_id_, inbox, offset, device, Statement::or_null(content))
+        .run();
+    ++tally[lane];
+    added = true;
+}
+
 std::optional<PushJobRow> PushRows::find(const PushTurn& turn) {
     const std::vector<PushJobRow> found = all_of(sql_->find.bind(turn.lane, turn.due, turn.id));
     if (found.empty()) return std::nullopt;
@@ -112,11 +124,13 @@ void PushRows::cancel(std::int64_t inbox, std::uint64_t offset) {
 void PushRows::forget(std::int64_t inbox, std::uint64_t offset) {
     cancel(inbox, offset);
     sql_->drop_letters.bind(inbox, offset).run();
+    letters -= database_.changes();
 }
 
 void PushRows::forget_all(std::int64_t inbox) {
     for (const PushJobRow& job : all_of(sql_->of_inbox.bind(inbox))) remove(job.turn);
     sql_->drop_all_letters.bind(inbox).run();
+    letters -= database_.changes();
 }
 
 std::optional<PushRows::DeviceName> PushRows::device(std::int64_t id) {
@@ -131,9 +145,11 @@ std::optional<PushRows::DeviceName> PushRows::device(std::int64_t id) {
 void PushRows::bury(const PushJobRow& job, std::string_view device_name,
                     const delivery::PushResult& result, std::uint32_t attempts, WallMillis now) {
     sql_->bury
-        .bind(job.inbox, job.offset, job.device, device_name, std::string_view{result.provider},
-              result.outcome.status, std::string_view{result.outcome.reason}, attempts, now)
+        .bind(job.turn.lane, job.turn.due, job.turn.id, device_name,
+              std::string_view{result.provider}, result.outcome.status,
+              std::string_view{result.outcome.reason}, attempts, now)
         .run();
+    ++letters;
     remove(job.turn);
 }
 

@@ -16,21 +16,24 @@ CREATE TABLE push_jobs (
     device INTEGER NOT NULL,
     attempts INTEGER NOT NULL, -- made
     queued INTEGER NOT NULL,   -- since when
+    content TEXT,              -- what it says; NULL: what its notification says
     PRIMARY KEY (lane, due, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX push_jobs_by_notification ON push_jobs (inbox, offset);
 
--- Jobs that were given up, with what the service said last.
+-- Jobs that were given up, with what the service said last. Operators name them by id: none is given
+-- twice.
 CREATE TABLE dead_letters (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     inbox INTEGER NOT NULL,
     offset INTEGER NOT NULL,
-    device INTEGER NOT NULL,
-    device_name TEXT NOT NULL,
+    device TEXT NOT NULL,      -- its name; its row may be gone
     provider TEXT NOT NULL,
-    status INTEGER NOT NULL, -- HTTP; 0: no answer
+    status INTEGER NOT NULL,   -- HTTP; 0: no answer
     reason TEXT NOT NULL,
     attempts INTEGER NOT NULL,
-    time INTEGER NOT NULL
+    time INTEGER NOT NULL,
+    content TEXT,              -- what it says at the next try; NULL: what its notification says
+    ttl INTEGER                -- seconds, from then on; NULL: as long as its notification lives
 ) STRICT;
 CREATE INDEX dead_letters_by_notification ON dead_letters (inbox, offset);
