@@ -49,6 +49,7 @@ struct HeldJob {
     Credential* credential = nullptr; // null: ended, since there is none
     State state = State::waiting;
     bool cancelled = false;    // its notification is done with: in flight, and not again
+    bool forgotten = false;    // its device is no more: not sent, or not again
     bool probe = false;        // in flight: for the breaker
     std::uint64_t attempt = 0; // in flight: tells it from an earlier one
     std::uint32_t repeats = 0; // in a row that the service never saw
@@ -60,8 +61,8 @@ struct HeldJob {
 /// On one reactor.
 class PushWindow {
   public:
-    /// `route`: where a device's jobs go; null: nowhere. `orphan`: a job that goes nowhere; it is
-    /// held as ended.
+    /// `route`: where a device's jobs go; null: nowhere. `orphan`: a job that goes nowhere, or
+    /// whose device is `forgotten`; it is held as ended.
     PushWindow(net::Reactor& reactor, PushQueue& queue,
                std::function<Credential*(const PushDevice&)> route,
                std::function<void(HeldJob&)> orphan);
@@ -92,6 +93,10 @@ class PushWindow {
     void drop(HeldJob& held);
     /// Drops jobs of these notifications; those in flight are marked.
     void cancel(const std::vector<NotificationId>& notifications);
+    /// Jobs for these devices are not sent any more: those that wait, for the caller to end. Those
+    /// in flight are marked.
+    [[nodiscard]] std::vector<HeldJob*>
+    forget_devices(const std::function<bool(const PushDevice&)>& gone);
     /// Jobs for the same token that wait and will be deleted with it: they are ended. Their ids.
     [[nodiscard]] std::vector<std::int64_t> end_siblings(const HeldJob& held,
                                                          WallMillis dead_since);
@@ -117,7 +122,8 @@ class PushWindow {
         // a read is under way
         bool reading = false;
         std::unordered_set<std::int64_t> gone; // what stopped being held since it began
-        std::unordered_set<NotificationId, IdHash> cancelled; // the same
+        std::unordered_set<NotificationId, IdHash> cancelled;          // the same
+        std::vector<std::function<bool(const PushDevice&)>> forgotten; // devices, the same
         std::optional<PushCursor> reconsider; // where `front` goes back to when it has ended
     };
     struct Link;

@@ -58,6 +58,7 @@ struct PushResult {
     WallMillis again_at = 0;
     bool counts = true; // as an attempt
     std::string provider;
+    std::string app; // of its credential; empty: the one without a name
     PushOutcome outcome;
 };
 struct Settled {

@@ -27,6 +27,7 @@ std::string detail_of(std::string_view device, const PushResult& result) {
     std::string text;
     JsonWriter json{text};
     json.begin_object().field("device", device).field("provider", result.provider);
+    if (!result.app.empty()) json.field("app", result.app);
     if (result.outcome.status != 0)
         json.field("status", static_cast<std::uint64_t>(result.outcome.status));
     if (!result.outcome.reason.empty()) json.field("reason", result.outcome.reason);
@@ -68,6 +69,7 @@ PushJob job_of(const Statement& row) {
     device.timezone = row.text(25);
     device.registered = row.integer(26);
     device.expires = row.integer(27);
+    one.push_options = row.text(28);
     return job;
 }
 
@@ -78,7 +80,8 @@ struct SqlitePushQueue::ReadStatements {
         : jobs(db, "SELECT j.id, j.due, j.attempts, j.queued, i.user, n.offset, n.id, n.status, "
                    "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
                    "n.category, n.collapse_key, n.data, d.name, d.platform, d.token, d.p256dh, "
-                   "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires "
+                   "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires, "
+                   "n.push_options "
                    "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
                    "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
                    "LEFT JOIN devices AS d ON d.id = j.device "

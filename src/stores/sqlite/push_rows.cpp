@@ -10,7 +10,8 @@ struct PushRows::Statements {
     explicit Statements(Database& db)
         : add(db, "INSERT INTO push_jobs (lane, due, inbox, offset, device, attempts, queued) "
                   "SELECT ?1, ?2, ?3, ?4, id, 0, ?2 FROM devices WHERE user = ?5 AND "
-                  "(?6 >> platform & 1) <> 0 AND (expires IS NULL OR expires > ?2) ORDER BY id"),
+                  "instr(?6, char(10) || platform || ':' || coalesce(app, '') || char(10)) "
+                  "<> 0 AND (expires IS NULL OR expires > ?2) ORDER BY id"),
           find(db, columns + "id = ?1"), of_device(db, columns + "device = ?1"),
           of_notification(db, columns + "inbox = ?1 AND offset = ?2"),
           of_inbox(db, columns + "inbox = ?1"),
@@ -60,9 +61,10 @@ std::vector<PushJobRow> PushRows::all_of(Statement& rows) {
 }
 
 std::size_t PushRows::add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                          std::string_view user, delivery::Platforms served, WallMillis now) {
-    if (served == 0) return 0;
-    sql_->add.bind(lane, now, inbox, offset, user, static_cast<int>(served)).run();
+                          std::string_view user, const delivery::PushReach& served,
+                          WallMillis now) {
+    if (served.empty()) return 0;
+    sql_->add.bind(lane, now, inbox, offset, user, std::string_view{served.text()}).run();
     const auto jobs = static_cast<std::size_t>(database_.changes());
     tally[lane] += static_cast<std::int64_t>(jobs);
     added = added || jobs != 0;

@@ -40,7 +40,7 @@ class PushRows {
 
     /// One job for each of the user's devices that a provider serves. Returns how many.
     std::size_t add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                    std::string_view user, delivery::Platforms served, WallMillis now);
+                    std::string_view user, const delivery::PushReach& served, WallMillis now);
     [[nodiscard]] std::optional<PushJobRow> find(std::int64_t id);
     [[nodiscard]] std::vector<PushJobRow> of_device(std::int64_t device);
     /// Whether anything of a notification still waits.
