@@ -350,7 +350,7 @@ void Dispatcher::Work::rest(HeldJob& held, WallMillis until) {
 
 void Dispatcher::Work::settle(HeldJob& held, const NextStep& step, PushOutcome outcome) {
     Settlement::Entry entry;
-    entry.result.job = held.job.id;
+    entry.result = PushResult{held.job};
     entry.result.fate = step.fate;
     entry.result.again_at = step.again_at;
     entry.result.counts = step.counts;

@@ -33,6 +33,11 @@ std::size_t SqliteInbox::sweep(std::size_t rows, const Moment& moment) {
     InboxRows::Rows found = rows_.sweepable(moment.now, rows);
     for (NotificationRow& row : found) {
         if (delivery::is_final(row.status)) {
+            // What was sent stood in line for its end, not for that of its record.
+            if (row.expires + moment.options.keep.count() > moment.now) {
+                rows_.keep(row, row.expires + moment.options.keep.count());
+                continue;
+            }
             rows_.remove(row);
             thinned.insert(row.inbox);
             continue;

@@ -235,15 +235,24 @@ void InboxRows::remove(const NotificationRow& row) {
     sql_->drop.bind(row.inbox, row.offset).run();
 }
 
+void InboxRows::keep(const NotificationRow& row, WallMillis until) {
+    sql_->set_sweep.bind(row.inbox, row.offset, until).run();
+}
+
 // --- steps ---
 
-void InboxRows::note(const NotificationRow& row, WallMillis time, Event event,
+void InboxRows::note(std::int64_t inbox, std::uint64_t offset, WallMillis time, Event event,
                      std::optional<Status> status, std::uint32_t attempt, std::string_view detail) {
     const auto number = status ? std::optional{static_cast<std::int64_t>(*status)} : std::nullopt;
     sql_->note
-        .bind(row.inbox, row.offset, time, static_cast<int>(event), number, attempt,
+        .bind(inbox, offset, time, static_cast<int>(event), number, attempt,
               Statement::or_null(detail))
         .run();
+}
+
+void InboxRows::note(const NotificationRow& row, WallMillis time, Event event,
+                     std::optional<Status> status, std::uint32_t attempt, std::string_view detail) {
+    note(row.inbox, row.offset, time, event, status, attempt, detail);
 }
 
 void InboxRows::move(NotificationRow& row, Status to, Event why, const Moment& moment,
@@ -316,11 +325,28 @@ void InboxRows::note_push(const NotificationRow& row, const Moment& moment, Even
     note(row, moment.now, event, std::nullopt, attempt, detail);
 }
 
-void InboxRows::push_taken(NotificationRow& row, const Moment& moment) {
-    if (row.status == Status::retry)
-        move(row, Status::processing, Event::processing, moment, "push");
-    if (row.status == Status::processing)
-        move_untold(row, Status::sent, Event::push_sent, moment, {});
+void InboxRows::push_taken(const delivery::PushResult& result, const Moment& moment,
+                           std::string_view detail) {
+    // Its first one, as nearly always: one row is written, and none read.
+    const auto take = [&] {
+        sql_->take.bind(result.inbox, result.offset, moment.now).run();
+        return database_.changes() != 0;
+    };
+    bool moves = take();
+    if (!moves) {
+        std::optional<NotificationRow> row = at(result.inbox, result.offset);
+        if (!row) return;
+        if (row->status == Status::retry) {
+            move(*row, Status::processing, Event::processing, moment, "push");
+            moves = take();
+        }
+    }
+    const std::uint32_t attempt = result.attempts + (result.counts ? 1 : 0);
+    note(result.inbox, result.offset, moment.now, Event::push_sent,
+         moves ? std::optional{Status::sent} : std::nullopt, attempt, detail);
+    if (!moves) return;
+    ++tally.moves[static_cast<std::size_t>(Status::sent)];
+    untold.push_back({result.notification, Status::sent, moment.now, Event::push_sent});
 }
 
 void InboxRows::push_waits(NotificationRow& row, const Moment& moment) {

@@ -70,6 +70,10 @@ struct InboxRows::Statements {
           drop_all(db, "DELETE FROM notifications WHERE inbox = ?1"),
           move(db, "UPDATE notifications SET status = ?3, updated = ?4, sweep = ?5, "
                    "due = CASE WHEN ?6 THEN NULL ELSE due END WHERE inbox = ?1 AND offset = ?2"),
+          // 1: processing; 2: sent, whose record goes some time after it expires (sweep).
+          take(db, "UPDATE notifications SET status = 2, updated = ?3 WHERE inbox = ?1 AND "
+                   "offset = ?2 AND status = 1"),
+          set_sweep(db, "UPDATE notifications SET sweep = ?3 WHERE inbox = ?1 AND offset = ?2"),
           set_pushed(db, "UPDATE notifications SET pushed = 1 WHERE inbox = ?1 AND offset = ?2"),
           attempt(db, "UPDATE notifications SET attempts = ?3, tried = ?4, due = ?5 "
                       "WHERE inbox = ?1 AND offset = ?2"),
@@ -118,6 +122,8 @@ struct InboxRows::Statements {
     Statement drop;
     Statement drop_all;
     Statement move;
+    Statement take;
+    Statement set_sweep;
     Statement set_pushed;
     Statement attempt;
     Statement stop_waiting;

@@ -36,6 +36,10 @@ std::string detail_of(std::string_view device, const PushResult& result) {
     return text;
 }
 
+PushTurn turn_of(const PushResult& result) {
+    return {static_cast<std::size_t>(result.lane), result.due, result.job};
+}
+
 PushJob job_of(const Statement& row) {
     PushJob job;
     job.id = row.integer(0);
@@ -69,7 +73,9 @@ PushJob job_of(const Statement& row) {
     device.timezone = row.text(25);
     device.registered = row.integer(26);
     device.expires = row.integer(27);
-    one.push_options = row.text(28);
+    job.inbox = row.integer(28);
+    job.device_row = row.integer(29);
+    one.push_options = row.text(30);
     return job;
 }
 
@@ -77,16 +83,17 @@ PushJob job_of(const Statement& row) {
 
 struct SqlitePushQueue::ReadStatements {
     explicit ReadStatements(Database& db)
-        : jobs(db, "SELECT j.id, j.due, j.attempts, j.queued, i.user, n.offset, n.id, n.status, "
-                   "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
-                   "n.category, n.collapse_key, n.data, d.name, d.platform, d.token, d.p256dh, "
-                   "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires, "
-                   "n.push_options "
-                   "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
-                   "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
-                   "LEFT JOIN devices AS d ON d.id = j.device "
-                   "WHERE j.lane = ?1 AND j.due <= ?2 AND (j.due, j.id) > (?3, ?4) "
-                   "ORDER BY j.due, j.id LIMIT ?5"),
+        : jobs(db,
+               "SELECT j.id, j.due, j.attempts, j.queued, i.user, n.offset, n.id, n.status, "
+               "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
+               "n.category, n.collapse_key, n.data, d.name, d.platform, d.token, d.p256dh, "
+               "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires, j.inbox, j.device, "
+               "n.push_options "
+               "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
+               "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
+               "LEFT JOIN devices AS d ON d.id = j.device "
+               "WHERE j.lane = ?1 AND j.due <= ?2 AND (j.due, j.id) > (?3, ?4) "
+               "ORDER BY j.due, j.id LIMIT ?5"),
           next(db, "SELECT due FROM push_jobs WHERE lane = ?1 AND due > ?2 ORDER BY due LIMIT 1"),
           oldest(db, "SELECT queued FROM push_jobs WHERE lane = ?1 ORDER BY due, id LIMIT 1") {}
     Statement jobs;
@@ -99,9 +106,14 @@ SqlitePushQueue::SqlitePushQueue(Writer& writer, net::BlockingThread& reader,
     : writer_(writer), reader_(reader), inbox_(inbox), devices_(devices),
       read_(std::make_unique<ReadStatements>(reader_database)) {
     // What the process before left: its jobs are few against what else is in the file.
-    Statement count{writer.database(), "SELECT lane, count(*) FROM push_jobs GROUP BY lane"};
-    while (count.step())
+    Statement count{writer.database(),
+                    "SELECT lane, count(*), max(id) FROM push_jobs GROUP BY lane"};
+    std::int64_t last_id = 0;
+    while (count.step()) {
         jobs_[static_cast<std::size_t>(priority_of(count.integer(0)))] = count.integer(1);
+        last_id = std::max(last_id, count.integer(2));
+    }
+    inbox.push().ids_after(last_id);
 }
 
 SqlitePushQueue::~SqlitePushQueue() = default;
@@ -134,16 +146,16 @@ void SqlitePushQueue::settled(bool committed) noexcept {
 /// Jobs whose device was unregistered, or whose notification is no more.
 class SqlitePushQueue::Drop final : public WriteTask {
   public:
-    Drop(SqlitePushQueue& queue, std::vector<std::int64_t> jobs)
+    Drop(SqlitePushQueue& queue, std::vector<PushTurn> jobs)
         : queue_(queue), jobs_(std::move(jobs)) {}
     void apply() override {
         PushRows& push = queue_.inbox_.push();
         InboxRows& rows = queue_.inbox_.rows();
         const Moment moment = queue_.inbox_.moment();
-        for (const std::int64_t id : jobs_) {
-            const std::optional<PushJobRow> job = push.find(id);
+        for (const PushTurn& turn : jobs_) {
+            const std::optional<PushJobRow> job = push.find(turn);
             if (!job) continue;
-            push.remove(*job);
+            push.remove(turn);
             std::optional<NotificationRow> row = rows.at(job->inbox, job->offset);
             if (row && !push.any(job->inbox, job->offset)) rows.push_refused(*row, moment);
         }
@@ -152,7 +164,7 @@ class SqlitePushQueue::Drop final : public WriteTask {
 
   private:
     SqlitePushQueue& queue_;
-    const std::vector<std::int64_t> jobs_;
+    const std::vector<PushTurn> jobs_;
 };
 
 class SqlitePushQueue::Read final : public net::BlockingTask {
@@ -193,7 +205,8 @@ class SqlitePushQueue::Read final : public net::BlockingTask {
             if (found_.more) break;
             found_.end = {jobs.integer(1), jobs.integer(0)};
             if (jobs.is_null(4) || jobs.is_null(6) || jobs.is_null(18)) {
-                orphans_.push_back(jobs.integer(0));
+                orphans_.push_back(
+                    {static_cast<std::size_t>(lane_), jobs.integer(1), jobs.integer(0)});
                 continue;
             }
             found_.jobs.push_back(job_of(jobs));
@@ -215,7 +228,7 @@ class SqlitePushQueue::Read final : public net::BlockingTask {
     const std::size_t limit_;
     std::function<void(PushJobs)> tell_;
     PushJobs found_;
-    std::vector<std::int64_t> orphans_;
+    std::vector<PushTurn> orphans_;
 };
 
 void SqlitePushQueue::read(delivery::Priority lane, const PushCursor& after, WallMillis now,
@@ -250,12 +263,13 @@ class SqlitePushQueue::Settle final : public WriteTask {
     [[nodiscard]] InboxRows& rows() noexcept { return queue_.inbox_.rows(); }
 
     void settle(const PushResult& result, const Moment& moment) {
-        const std::optional<PushJobRow> job = push().find(result.job);
+        if (result.fate == Fate::sent) return settle_sent(result, moment);
+        const std::optional<PushJobRow> job = push().find(turn_of(result));
         if (!job) return; // it was acknowledged meanwhile, or erased
         std::optional<NotificationRow> row = rows().at(job->inbox, job->offset);
         const std::optional<PushRows::DeviceName> device = push().device(job->device);
         if (!row || !device) {
-            push().remove(*job);
+            push().remove(job->turn);
             if (row) end(*row, moment);
             return;
         }
@@ -265,9 +279,6 @@ class SqlitePushQueue::Settle final : public WriteTask {
         };
         switch (result.fate) {
         case Fate::sent:
-            note(Event::push_sent);
-            push().remove(*job);
-            rows().push_taken(*row, moment);
             break;
         case Fate::again:
             push().postpone(*job, result.again_at, attempts);
@@ -284,10 +295,16 @@ class SqlitePushQueue::Settle final : public WriteTask {
             end(*row, moment);
             break;
         case Fate::void_:
-            push().remove(*job);
+            push().remove(job->turn);
             end(*row, moment);
             break;
         }
+    }
+
+    /// Of a mass nearly all are sent: nothing is looked up that the result says.
+    void settle_sent(const PushResult& result, const Moment& moment) {
+        if (!push().remove(turn_of(result))) return; // it was acknowledged meanwhile, or erased
+        rows().push_taken(result, moment, detail_of(result.device, result));
     }
 
     void drop(const PushJobRow& job, const PushRows::DeviceName& device, const PushResult& result,
@@ -300,9 +317,9 @@ class SqlitePushQueue::Settle final : public WriteTask {
         }
         rows().note_push(row, moment, Event::device_dropped, attempts,
                          detail_of(device.name, result));
-        for (const PushJobRow& each : push().of_device(job.device)) {
-            push().remove(each);
-            if (each.id == job.id)
+        for (const PushJobRow& each : push().of_device(job.inbox, job.device)) {
+            push().remove(each.turn);
+            if (each.turn.id == job.turn.id)
                 end(row, moment);
             else if (std::optional<NotificationRow> other = rows().at(each.inbox, each.offset))
                 end(*other, moment);

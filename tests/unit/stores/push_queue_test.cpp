@@ -74,9 +74,8 @@ struct Pushes {
             text += (text.empty() ? "" : " ") + job.device.name;
         return text;
     }
-    static PushResult result(std::int64_t job, Fate fate, int status = 200) {
-        PushResult made;
-        made.job = job;
+    static PushResult result(const delivery::PushJob& job, Fate fate, int status = 200) {
+        PushResult made{job};
         made.fate = fate;
         made.provider = "apns";
         made.outcome.status = status;
@@ -230,11 +229,11 @@ TEST_CASE("push: sent when the first service takes it, delivered by a late ack",
     push.add_device("ada", "tablet");
     const auto id = push.place("ada");
     const PushJobs found = push.jobs();
-    PushResult sent = Pushes::result(found.jobs[1].id, Fate::sent);
+    PushResult sent = Pushes::result(found.jobs[1], Fate::sent);
     sent.outcome.provider_id = "abc";
     push.settle({sent});
     CHECK(push.status(id) == Status::sent);
-    push.settle({Pushes::result(found.jobs[0].id, Fate::dead, 400)});
+    push.settle({Pushes::result(found.jobs[0], Fate::dead, 400)});
     CHECK(push.status(id) == Status::sent);
     CHECK(push.depth() == 0);
     push.node.join("ada");
@@ -242,8 +241,8 @@ TEST_CASE("push: sent when the first service takes it, delivered by a late ack",
     CHECK(push.status(id) == Status::delivered);
     CHECK(push.node.timeline(id) ==
           "accepted>pending processing>processing(push) "
-          "push_sent1({\"device\":\"tablet\",\"provider\":\"apns\",\"status\":200,"
-          "\"provider_id\":\"abc\"}) push_sent>sent "
+          "push_sent1>sent({\"device\":\"tablet\",\"provider\":\"apns\",\"status\":200,"
+          "\"provider_id\":\"abc\"}) "
           "push_failed1({\"device\":\"phone\",\"provider\":\"apns\",\"status\":400,"
           "\"reason\":\"why\"}) sent1(s1) acknowledged>delivered(s1)");
     push.settle({sent}); // told twice: nothing happens
@@ -255,19 +254,27 @@ TEST_CASE("push: again later, with its attempts counted", "[stores][push]") {
     Pushes push{folder.file()};
     push.add_device("ada", "phone");
     const auto id = push.place("ada");
-    const std::int64_t job = push.jobs().jobs.front().id;
+    const delivery::PushJob job = push.jobs().jobs.front();
     PushResult again = Pushes::result(job, Fate::again, 503);
     again.again_at = system_clock().wall() + 60'000;
     push.settle({again});
     CHECK(push.status(id) == Status::retry);
     CHECK(push.jobs().jobs.empty());
     CHECK(push.jobs().next == again.again_at);
-    CHECK(push.jobs(Priority::normal, {}, 10, 61'000).jobs.front().attempts == 1);
-    again.counts = false;
-    push.settle({again});
-    CHECK(push.jobs(Priority::normal, {}, 10, 61'000).jobs.front().attempts == 1);
-    push.settle({Pushes::result(job, Fate::sent)});
+    const auto waiting = [&] { return push.jobs(Priority::normal, {}, 10, 61'000).jobs.front(); };
+    CHECK(waiting().attempts == 1);
+    PushResult uncounted = Pushes::result(waiting(), Fate::again, 429);
+    uncounted.again_at = again.again_at;
+    uncounted.counts = false;
+    push.settle({uncounted});
+    CHECK(waiting().attempts == 1);
+    push.settle({Pushes::result(waiting(), Fate::sent)});
     CHECK(push.status(id) == Status::sent);
+    CHECK(push.node.timeline(id) ==
+          "accepted>pending processing>processing(push) "
+          "push_retry1({\"device\":\"phone\",\"provider\":\"apns\",\"status\":503,"
+          "\"reason\":\"why\"}) push_retry>retry processing>processing(push) "
+          "push_sent2>sent({\"device\":\"phone\",\"provider\":\"apns\",\"status\":200})");
 }
 
 TEST_CASE("push: failed when every device's service has refused", "[stores][push]") {
@@ -277,9 +284,9 @@ TEST_CASE("push: failed when every device's service has refused", "[stores][push
     push.add_device("ada", "tablet");
     const auto id = push.place("ada");
     const PushJobs found = push.jobs();
-    push.settle({Pushes::result(found.jobs[0].id, Fate::dead, 400)});
+    push.settle({Pushes::result(found.jobs[0], Fate::dead, 400)});
     CHECK(push.status(id) == Status::processing);
-    push.settle({Pushes::result(found.jobs[1].id, Fate::dead, 413)});
+    push.settle({Pushes::result(found.jobs[1], Fate::dead, 413)});
     CHECK(push.status(id) == Status::failed);
     push.node.join("ada");
     push.node.acknowledge("ada", 1);
@@ -292,11 +299,13 @@ TEST_CASE("push: a dead device goes with all that waits for it", "[stores][push]
     push.add_device("ada", "phone", Platform::ios, 5'000);
     const auto one = push.place("ada");
     const auto two = push.place("ada");
-    const std::int64_t job = push.jobs().jobs.front().id;
+    const delivery::PushJob job = push.jobs().jobs.front();
     PushResult dropped = Pushes::result(job, Fate::dropped, 410);
     dropped.outcome.dead_since = 4'000; // before it was registered: it is alive
     push.settle({dropped});
     CHECK(push.depth() == 2);
+    for (const delivery::PushJob& each : push.jobs().jobs)
+        if (each.id == job.id) dropped = Pushes::result(each, Fate::dropped, 410);
     dropped.outcome.dead_since = 5'000;
     push.settle({dropped});
     CHECK(push.depth() == 0);
@@ -370,7 +379,7 @@ TEST_CASE("push: the queue is there again after a restart", "[stores][push]") {
     CHECK(push.depth() == 1);
     CHECK(push.shown() == "phone");
     CHECK(push.node.store().push().depth(Priority::normal).oldest > 0);
-    push.settle({Pushes::result(push.jobs().jobs.front().id, Fate::sent)});
+    push.settle({Pushes::result(push.jobs().jobs.front(), Fate::sent)});
     CHECK(push.status(id) == Status::sent);
 }
 

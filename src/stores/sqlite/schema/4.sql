@@ -8,19 +8,19 @@ ALTER TABLE notifications ADD COLUMN push_options TEXT;
 CREATE INDEX notifications_by_wait ON notifications (due) WHERE due IS NOT NULL;
 
 -- One notification for one device, until it is known what became of it.
+-- Clustered by turn: what is sent next is one walk, and so is what was sent.
 CREATE TABLE push_jobs (
-    id INTEGER PRIMARY KEY,
     lane INTEGER NOT NULL,     -- delivery::Priority
     due INTEGER NOT NULL,      -- not before
+    id INTEGER NOT NULL,       -- of a job that was made later: higher
     inbox INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     device INTEGER NOT NULL,
     attempts INTEGER NOT NULL, -- made
-    queued INTEGER NOT NULL    -- since when
-) STRICT;
-CREATE INDEX push_jobs_by_turn ON push_jobs (lane, due, id);
+    queued INTEGER NOT NULL,   -- since when
+    PRIMARY KEY (lane, due, id)
+) STRICT, WITHOUT ROWID;
 CREATE INDEX push_jobs_by_notification ON push_jobs (inbox, offset);
-CREATE INDEX push_jobs_by_device ON push_jobs (device);
 
 -- Jobs that were given up, with what the service said last.
 CREATE TABLE dead_letters (
