@@ -70,7 +70,6 @@ class AppCheck {
             check_apns_key(apns);
         else
             check_apns_certificate(apns);
-        need_key("apns.topic", apns.topic, "the app's bundle id");
         static_cast<void>(read_certificates(checks_, key("apns.ca"), apns.ca));
         serve(delivery::Platform::ios);
     }
@@ -79,6 +78,7 @@ class AppCheck {
         need_key("apns.key", apns.key, "the .p8 file of the signing key");
         need_key("apns.key_id", apns.key_id, "the key's id of 10 characters");
         need_key("apns.team_id", apns.team_id, "the team's id of 10 characters");
+        need_key("apns.topic", apns.topic, "the app's bundle id");
         apns.key_text = read_p256_key(checks_, key("apns.key"), apns.key);
     }
 
@@ -97,6 +97,7 @@ class AppCheck {
         need_key("apns.certificate", apns.certificate, "a PEM file with the app's certificate");
         need_key("apns.certificate_key", apns.certificate_key,
                  "a PEM file with the certificate's private key");
+        need_key("apns.topic", apns.topic, "the app's bundle id");
         if (!apns.endpoint.starts_with("https://"))
             checks_.complain(key("apns.endpoint"), "must begin with https://: without TLS nobody "
                                                    "asks for the certificate");
@@ -113,10 +114,8 @@ class AppCheck {
     void warn_of_end(const ApnsOptions& apns) {
         const auto left = certificate_days_left(apns.certificate_text);
         if (left > 30) return;
-        checks_.warn(key("apns.certificate"),
-                     fmt::format("{} {}", in_quotes(apns.certificate),
-                                 left < 0 ? std::string{"is over: Apple refuses it"}
-                                          : fmt::format("ends in {} days", left)));
+        checks_.warn(key("apns.certificate"), left < 0 ? std::string{"is over: Apple refuses it"}
+                                                       : fmt::format("ends in {} days", left));
     }
 
     void check_fcm() {

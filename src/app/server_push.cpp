@@ -86,9 +86,8 @@ ServerPush::ServerPush(const Config& config, net::Reactor& reactor, delivery::Pu
         push_options(config), std::move(changed));
     // By mail: the store's thread outlives the dispatcher, and mail for a reactor that has ended is
     // not read.
-    queue.on_work(
-        [this, &reactor] { reactor.post(std::function<void()>{[this] { dispatcher_->wake(); }}); });
-    reactor.post(std::function<void()>{[this] { dispatcher_->start(); }});
+    queue.on_work([this] { tell([](delivery::Dispatcher& dispatcher) { dispatcher.wake(); }); });
+    tell([](delivery::Dispatcher& dispatcher) { dispatcher.start(); });
 }
 
 ServerPush::~ServerPush() {
@@ -111,31 +110,43 @@ delivery::Provider* ServerPush::route(const delivery::PushDevice& device) {
     return nullptr;
 }
 
+/// By mail, like all that comes from outside.
+void ServerPush::tell(std::function<void(delivery::Dispatcher&)> act) {
+    reactor_.post(std::function<void()>{[this, act = std::move(act)] {
+        if (dispatcher_) act(*dispatcher_);
+    }});
+}
+
 void ServerPush::moved(const std::vector<delivery::StatusChange>& changes) {
     std::vector<delivery::NotificationId> over;
     for (const delivery::StatusChange& change : changes)
         if (delivery::is_over(change.status)) over.push_back(change.id);
     if (over.empty()) return;
-    reactor_.post(
-        std::function<void()>{[this, over = std::move(over)] { dispatcher_->cancel(over); }});
+    tell([over = std::move(over)](delivery::Dispatcher& dispatcher) { dispatcher.cancel(over); });
 }
 
 void ServerPush::forget_devices(std::function<bool(const delivery::PushDevice&)> gone,
                                 net::Reactor& caller, std::function<void()> done) {
+    tell([gone = std::move(gone)](delivery::Dispatcher& dispatcher) {
+        dispatcher.forget_devices(gone);
+    });
     reactor_.post(std::function<void()>{
-        [this, gone = std::move(gone), &caller, done = std::move(done)]() mutable {
-            dispatcher_->forget_devices(gone);
-            caller.post(std::move(done));
-        }});
+        [&caller, done = std::move(done)]() mutable { caller.post(std::move(done)); }});
 }
 
 void ServerPush::reload(const delivery::PushOptions& options) {
-    reactor_.post(std::function<void()>{[this, options] { dispatcher_->reload(options); }});
+    tell([options](delivery::Dispatcher& dispatcher) { dispatcher.reload(options); });
 }
 
 void ServerPush::drain(std::function<void()> done) {
-    reactor_.post(
-        std::function<void()>{[this, done = std::move(done)] { dispatcher_->drain(done); }});
+    tell([this, done = std::move(done)](delivery::Dispatcher& dispatcher) {
+        dispatcher.drain([this, done] {
+            // Connections that are open would be waited for as clients are.
+            dispatcher_.reset();
+            apps_.clear();
+            done();
+        });
+    });
 }
 
 } // namespace fanfare::app

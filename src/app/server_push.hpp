@@ -39,10 +39,11 @@ class ServerPush {
     void forget_devices(std::function<bool(const delivery::PushDevice&)> gone, net::Reactor& caller,
                         std::function<void()> done);
     void reload(const delivery::PushOptions& options);
-    /// Sends nothing more. `done` is called on the reactor.
+    /// Sends nothing more, and closes all connections. `done` is called on the reactor.
     void drain(std::function<void()> done);
 
   private:
+    void tell(std::function<void(delivery::Dispatcher&)> act);
     [[nodiscard]] delivery::Provider* route(const delivery::PushDevice& device);
 
     net::Reactor& reactor_;
@@ -54,8 +55,8 @@ class ServerPush {
         std::unique_ptr<delivery::Provider> webpush; // null: not configured
     };
     [[nodiscard]] App make_app(const PushApp& app, const http::H2ProxyOptions& proxy);
-    std::map<std::string, App, std::less<>> apps_; // by name
-    std::unique_ptr<delivery::Dispatcher> dispatcher_;
+    std::map<std::string, App, std::less<>> apps_;     // by name
+    std::unique_ptr<delivery::Dispatcher> dispatcher_; // null: it has drained
 };
 
 } // namespace fanfare::app

@@ -80,6 +80,9 @@ def test_a_device_is_pushed_to_with_its_apps_credential(pushing, simulator, user
         register(pushing, user, f"browser-{name}", "web", app=name,
                  subscription={member: one[member] for member in ("endpoint", "keys")})
         subscriptions[name] = one["id"]
+    listed = pushing.api("GET", f"/sessions/{quoted(user)}").json()["devices"]
+    assert {one["device_id"]: one.get("app") for one in listed} == {
+        "plain": None, "shop": "shop", "browser-": None, "browser-shop": "shop"}
     one = notify(pushing, user)
     wait_until(lambda: len([d for d in shown(pushing, one)["outcomes"][1]["devices"] if d["status"] == "sent"]) == 4,
                20 * PATIENCE, "four devices")
@@ -118,8 +121,7 @@ def test_an_app_is_not_pushed_to_on_a_platform_that_only_another_has(pushing, si
 
 
 def test_what_waits_for_an_app_that_is_gone_is_a_dead_letter(simulator, start, tmp_path, user):
-    config = apps_config(simulator, tmp_path)
-    gateway = start(config)
+    gateway = start(apps_config(simulator, tmp_path))
     device = register(gateway, user, app="shop")
     simulator.faults("apns", error_rate=1)
     try:
@@ -128,27 +130,39 @@ def test_what_waits_for_an_app_that_is_gone_is_a_dead_letter(simulator, start, t
         gateway.kill()
     finally:
         simulator.control("POST", "/reset")
-    del config["push"]["apps"]
-    gateway.write_config(merged({"api": gateway.config["api"]}, config))
+    changed = json.loads(json.dumps(gateway.config))
+    del changed["push"]["apps"]
+    gateway.write_config(changed)
     gateway.start()
     record = wait_status(gateway, one, "failed")
     [told] = record["outcomes"][1]["devices"]
     assert told["push"]["reason"] == "no provider is configured for ios of app shop"
 
 
+def test_open_connections_to_services_do_not_hold_up_the_end(simulator, start, tmp_path, user):
+    gateway = start(merged(apps_config(simulator, tmp_path), {"server": {"drain": "1h"}}))
+    register(gateway, user, app="shop")
+    wait_status(gateway, notify(gateway, user), "sent")
+    assert total(scrape(gateway), "h2_client_connections", pool="apns:shop") == 1
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait_exit() == 0
+
+
 # -- certificate mode -----------------------------------------------------------------------------
 
 def make_certificates(directory):
-    """An authority, and a certificate of the app that it signed: paths of ca, certificate, key."""
+    """An authority, and a certificate of the app that it signed, for production: paths of ca, certificate, key."""
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("test authority", TOPIC)]
+    names = [x509.Name([x509.NameAttribute(oid, name)])
+             for oid, name in ((x509.NameOID.COMMON_NAME, "test authority"), (x509.NameOID.USER_ID, TOPIC))]
+    production = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.840.113635.100.6.3.2"), b"\x05\x00")
     now = datetime.datetime.utcnow()
     paths = []
     for index, (key, name) in enumerate(zip(keys, names)):
+        extension = x509.BasicConstraints(ca=True, path_length=None) if index == 0 else production
         signed = (x509.CertificateBuilder().subject_name(name).issuer_name(names[0]).public_key(key.public_key())
                   .serial_number(index + 1).not_valid_before(now - datetime.timedelta(days=1))
-                  .not_valid_after(now + datetime.timedelta(days=7 + index))
-                  .add_extension(x509.BasicConstraints(ca=index == 0, path_length=None), critical=True)
+                  .not_valid_after(now + datetime.timedelta(days=7, hours=12)).add_extension(extension, critical=False)
                   .sign(keys[0], hashes.SHA256()))
         path = directory / f"certificate-{index}.pem"
         path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
@@ -170,7 +184,7 @@ def test_apple_is_shown_a_certificate_instead_of_a_token(start, tmp_path, user):
         [request] = delivered(simulator, phone)
         assert "authorization" not in dict(request["headers"])
         warnings = [line["detail"] for line in log_lines(gateway, "config_warning")]
-        assert [text for text in warnings if text.endswith("ends in 7 days") and "push.apns.certificate" in text]
+        assert [text for text in warnings if text.endswith("push.apns.certificate: ends in 7 days")]
     finally:
         simulator.stop()
 
@@ -351,8 +365,8 @@ def test_all_services_are_reached_through_the_proxy(simulator, start, tmp_path, 
     wait_until(lambda: len([d for d in shown(gateway, one)["outcomes"][1]["devices"] if d["status"] == "sent"]) == 3,
                20 * PATIENCE, "three devices")
     assert delivered(simulator, phone) and delivered(simulator, android)
-    assert set(proxy.targets) == {f"localhost:{simulator.port(service)}"
-                                  for service in ("apns", "fcm", "oauth", "webpush")}
+    assert set(proxy.targets) == {f"localhost:{simulator.port(service)}" for service in ("apns", "fcm", "oauth")} | {
+        subscription["endpoint"].split("/")[2]}
     assert proxy.refused == 0
 
 

@@ -373,7 +373,7 @@ TEST_CASE("dispatcher: so many a second begin", "[delivery][push]") {
         world.options.rate_per_second = 20;
     }
     SECTION("of one provider") {
-        world.options.provider_rates = {{"apns", "", 10}};
+        world.options.provider_rates = {{"apns", "", 10}, {"fcm", "", 10}};
     }
     world.apns.script = world.fcm.script = [](const auto&) { return taken; };
     world.start();
@@ -544,10 +544,10 @@ TEST_CASE("dispatcher: what has not left for a device that is no more does not l
     }
     SECTION("read before, and answered afterwards") {
         world.queue.reads_held.emplace();
-        world.start();
         const auto id = put("second", "gone");
         const auto other = put("third", "stays");
-        world.settle();
+        world.start();
+        REQUIRE(world.queue.reads_held->size() == 4);
         world.run([&] { world.dispatcher->forget_devices(gone); });
         world.queue.release(world.queue.reads_held);
         world.settle();

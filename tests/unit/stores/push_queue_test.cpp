@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <optional>
+
 namespace fanfare::stores {
 namespace {
 
@@ -176,6 +178,26 @@ TEST_CASE("push: what is for push alone comes with the job", "[stores][push]") {
     REQUIRE(jobs.jobs.size() == 2);
     CHECK(jobs.jobs[0].notification.push_options == R"({"badge":3})");
     CHECK(jobs.jobs[1].notification.push_options.empty());
+}
+
+TEST_CASE("push: what was for a device that is no more never goes to another", "[stores][push]") {
+    TestFolder folder;
+    std::optional<Pushes> push{std::in_place, folder.file()};
+    push->add_device("ada", "phone");
+    const auto id = push->place("ada", delivery::push);
+    const auto removed = push->node.ask<delivery::Unregistered>([&](auto done) {
+        return push->node.store().devices().remove("ada", "phone", std::move(done));
+    });
+    REQUIRE(removed.devices == 1);
+    SECTION("in the same process") {}
+    SECTION("after a restart") {
+        push.reset();
+        push.emplace(folder.file());
+    }
+    push->add_device("bo", "tablet"); // the newest row, as the phone was
+    CHECK(push->jobs().jobs.empty());
+    REQUIRE(push->node.wait([&] { return push->depth() == 0; }));
+    CHECK(push->status(id) == Status::failed);
 }
 
 TEST_CASE("push: after the last attempt in realtime, for critical after the first",
