@@ -14,8 +14,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -66,7 +66,7 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     void settle_unsent(HeldJob& held, PushResult::Fate fate, std::string reason);
     void on_orphan(HeldJob& held);
     void settle_forgotten(HeldJob& held);
-    void on_written(const Settlement::Entry& entry);
+    void on_written(const PushResult& result);
     void look_whether_drained();
 
     net::Reactor& reactor_;
@@ -82,8 +82,8 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     UserRates user_rates_;
     Settlement settlement_;
     PushWindow window_;
-    std::set<std::pair<MonoMillis, std::int64_t>> deadlines_; // of what is in flight
-    std::uint64_t attempts_ = 0;                              // numbers them
+    JobsByDeadline deadlines_;   // of what is in flight, the earliest first
+    std::uint64_t attempts_ = 0; // numbers them
     MonoMillis timer_at_ = 0;
     bool started_ = false;
     bool draining_ = false;
@@ -97,7 +97,7 @@ Dispatcher::Work::Work(net::Reactor& reactor, PushQueue& queue, PushRoutes route
                        std::function<void(const std::vector<StatusChange>&)> changed)
     : reactor_(reactor), queue_(queue), routes_(std::move(routes)), options_(options),
       settlement_(
-          reactor, queue, [this](const Settlement::Entry& entry) { on_written(entry); },
+          reactor, queue, [this](const PushResult& result) { on_written(result); },
           std::move(changed)),
       window_(
           reactor, queue, [this](const PushDevice& device) { return route(device); },
@@ -170,7 +170,7 @@ void Dispatcher::Work::arm() {
             also(credential->wakes_at(now));
             also(bucket_.ready_at(rate_));
         }
-    if (!deadlines_.empty()) also(deadlines_.begin()->first);
+    if (!deadlines_.empty()) also(deadlines_.front().deadline);
     if (drained_) also(drain_until_);
     if (armed() && at == timer_at_) return;
     timer_at_ = at;
@@ -248,16 +248,16 @@ void Dispatcher::Work::serve(Credential& credential, Priority lane) {
     PushCursor at;
     // What is begun may end in the call and change the queue: the place is looked for again.
     for (auto next = waiting.begin(); next != waiting.end(); next = waiting.upper_bound(at)) {
-        at = next->first;
-        HeldJob& held = *next->second;
+        HeldJob& held = *next;
+        at = held.place();
         if (settlement_.full()) return;
         if (end_if_over(held)) continue;
         if (!may_begin(credential, lane)) return;
         if (const auto lower = credential.overdue_below(lane)) {
-            HeldJob& first = *credential.queue(*lower).waiting.begin()->second;
+            HeldJob& first = *credential.queue(*lower).waiting.begin();
             if (!end_if_over(first)) begin(first);
             if (!may_begin(credential, lane)) return;
-            if (!waiting.contains(at)) continue; // its device has just been found dead
+            if (waiting.find(at) == waiting.end()) continue; // its device has just been found dead
         }
         begin(held);
     }
@@ -295,7 +295,10 @@ void Dispatcher::Work::hand_over(HeldJob& held, const PushContent& content) {
     held.probe = credential.began(held.lane, now);
     bucket_.take(rate_, now);
     user_rates_.take(held.job.device.user, now);
-    deadlines_.emplace(held.deadline, held.job.id);
+    // All have the same time, but for a reload: the place is most often the last.
+    auto place = deadlines_.end();
+    while (place != deadlines_.begin() && std::prev(place)->deadline > held.deadline) --place;
+    deadlines_.insert(place, held);
     credential.provider.send(
         held.job.notification.id, content, held.job.device,
         [link = link_, job = held.job.id, attempt = held.attempt](PushOutcome outcome) {
@@ -306,11 +309,11 @@ void Dispatcher::Work::hand_over(HeldJob& held, const PushContent& content) {
 // --- outcomes ---
 
 void Dispatcher::Work::end_late_attempts() {
-    while (!deadlines_.empty() && deadlines_.begin()->first <= reactor_.now()) {
-        const std::int64_t job = deadlines_.begin()->second;
+    while (!deadlines_.empty() && deadlines_.front().deadline <= reactor_.now()) {
+        const HeldJob& late = deadlines_.front();
         PushOutcome outcome;
         outcome.reason = "no answer in time";
-        on_outcome(job, window_.find(job)->attempt, std::move(outcome));
+        on_outcome(late.job.id, late.attempt, std::move(outcome));
     }
 }
 
@@ -319,7 +322,7 @@ void Dispatcher::Work::on_outcome(std::int64_t job, std::uint64_t attempt, PushO
     // Behind its deadline: it was taken as failed.
     if (held == nullptr || held->state != HeldJob::State::in_flight || held->attempt != attempt)
         return;
-    deadlines_.erase({held->deadline, job});
+    deadlines_.erase(deadlines_.iterator_to(*held));
     const MonoMillis now = reactor_.now();
     Credential& credential = *held->credential;
     credential.ended(outcome, held->probe, now - held->since, now);
@@ -349,20 +352,19 @@ void Dispatcher::Work::rest(HeldJob& held, WallMillis until) {
 }
 
 void Dispatcher::Work::settle(HeldJob& held, const NextStep& step, PushOutcome outcome) {
-    Settlement::Entry entry;
-    entry.result = PushResult{held.job};
-    entry.result.fate = step.fate;
-    entry.result.again_at = step.again_at;
-    entry.result.counts = step.counts;
+    PushResult result{held.job};
+    result.fate = step.fate;
+    result.again_at = step.again_at;
+    result.counts = step.counts;
     if (held.credential != nullptr) {
-        entry.result.provider = held.credential->name;
-        entry.result.app = held.credential->app;
+        result.provider = held.credential->name;
+        result.app = held.credential->app;
     }
     if (step.fate == PushResult::Fate::dropped)
-        entry.siblings = window_.end_siblings(held, outcome.dead_since);
-    entry.result.outcome = std::move(outcome);
+        result.siblings = window_.end_siblings(held, outcome.dead_since);
+    result.outcome = std::move(outcome);
     window_.end(held);
-    settlement_.add(std::move(entry));
+    settlement_.add(std::move(result));
 }
 
 void Dispatcher::Work::settle_unsent(HeldJob& held, PushResult::Fate fate, std::string reason) {
@@ -390,10 +392,10 @@ void Dispatcher::Work::on_orphan(HeldJob& held) {
     settle_unsent(held, PushResult::Fate::dead, std::move(reason));
 }
 
-void Dispatcher::Work::on_written(const Settlement::Entry& entry) {
-    const bool again = entry.result.fate == PushResult::Fate::again;
-    window_.forget(entry.result.job, again ? entry.result.again_at : 0);
-    for (const std::int64_t sibling : entry.siblings) window_.forget(sibling, 0);
+void Dispatcher::Work::on_written(const PushResult& result) {
+    const bool again = result.fate == PushResult::Fate::again;
+    window_.forget(result.job, again ? result.again_at : 0);
+    for (const std::int64_t sibling : result.siblings) window_.forget(sibling, 0);
 }
 
 // --- the outside ---

@@ -189,7 +189,8 @@ void PushWindow::offer(Priority which, PushJob job) {
     held.credential = credential;
     held.forgotten = forgotten;
     jobs_.emplace(id, std::move(made));
-    by_notification_.emplace(held.job.notification.id, &held);
+    HeldJob*& first = by_notification_[held.job.notification.id];
+    held.next_of_notification = std::exchange(first, &held);
     if (credential != nullptr) return join_queue(held);
     held.state = HeldJob::State::ended;
     orphan_(held);
@@ -229,7 +230,7 @@ HeldJob* PushWindow::find(std::int64_t job) {
 
 void PushWindow::join_queue(HeldJob& held) {
     LaneQueue& queue = held.credential->queue(held.lane);
-    queue.waiting.emplace(held.place(), &held);
+    queue.waiting.insert(held);
     ++queue.held;
     ++lane_of(held).held;
     held.state = HeldJob::State::waiting;
@@ -239,7 +240,7 @@ void PushWindow::join_queue(HeldJob& held) {
 void PushWindow::leave_queue(HeldJob& held) {
     LaneQueue& queue = held.credential->queue(held.lane);
     if (held.state == HeldJob::State::waiting)
-        queue.waiting.erase(held.place());
+        queue.waiting.erase(queue.waiting.iterator_to(held));
     else
         std::erase_if(resting_, [&](const auto& entry) { return entry.second == &held; });
     --queue.held;
@@ -253,7 +254,8 @@ void PushWindow::take(HeldJob& held) {
 
 void PushWindow::rest(HeldJob& held, MonoMillis until) {
     if (held.state == HeldJob::State::in_flight) join_queue(held);
-    held.credential->queue(held.lane).waiting.erase(held.place());
+    JobsByTurn& waiting = held.credential->queue(held.lane).waiting;
+    waiting.erase(waiting.iterator_to(held));
     held.state = HeldJob::State::resting;
     resting_.emplace(until, &held);
 }
@@ -262,7 +264,7 @@ void PushWindow::end_rests() {
     while (!resting_.empty() && resting_.begin()->first <= reactor_.now()) {
         HeldJob& held = *resting_.begin()->second;
         resting_.erase(resting_.begin());
-        held.credential->queue(held.lane).waiting.emplace(held.place(), &held);
+        held.credential->queue(held.lane).waiting.insert(held);
         held.state = HeldJob::State::waiting;
     }
 }
@@ -294,9 +296,11 @@ void PushWindow::drop(HeldJob& held) {
 void PushWindow::erase(HeldJob& held) {
     Lane& lane = lane_of(held);
     if (lane.reading) lane.gone.insert(held.job.id);
-    const auto [first, last] = by_notification_.equal_range(held.job.notification.id);
-    by_notification_.erase(
-        std::find_if(first, last, [&](const auto& entry) { return entry.second == &held; }));
+    const auto first = by_notification_.find(held.job.notification.id);
+    HeldJob** at = &first->second;
+    while (*at != &held) at = &(*at)->next_of_notification;
+    *at = held.next_of_notification;
+    if (first->second == nullptr) by_notification_.erase(first);
     jobs_.erase(held.job.id);
 }
 
@@ -305,8 +309,10 @@ void PushWindow::cancel(const std::vector<NotificationId>& notifications) {
         if (lane.reading) lane.cancelled.insert(notifications.begin(), notifications.end());
     for (const NotificationId& id : notifications) {
         std::vector<HeldJob*> found;
-        const auto [first, last] = by_notification_.equal_range(id);
-        for (auto at = first; at != last; ++at) found.push_back(at->second);
+        const auto first = by_notification_.find(id);
+        if (first == by_notification_.end()) continue;
+        for (HeldJob* at = first->second; at != nullptr; at = at->next_of_notification)
+            found.push_back(at);
         for (HeldJob* const held : found) {
             held->cancelled = true;
             if (waits(*held)) drop(*held);

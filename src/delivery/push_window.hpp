@@ -15,6 +15,7 @@
 // back. So after news the last seconds are read once more, and everything from time to time.
 
 #include "credential.hpp"
+#include "held_job.hpp"
 
 #include <fanfare/delivery/push_queue.hpp>
 
@@ -36,27 +37,6 @@ class Reactor;
 }
 
 namespace fanfare::delivery {
-
-struct HeldJob {
-    enum class State : std::uint8_t {
-        waiting,   // in its credential's queue
-        resting,   // the same, but not before a time
-        in_flight, // the provider has it
-        ended,     // its outcome is to be written down
-    };
-    PushJob job;
-    Priority lane = Priority::normal;
-    Credential* credential = nullptr; // null: ended, since there is none
-    State state = State::waiting;
-    bool cancelled = false;    // its notification is done with: in flight, and not again
-    bool forgotten = false;    // its device is no more: not sent, or not again
-    bool probe = false;        // in flight: for the breaker
-    std::uint64_t attempt = 0; // in flight: tells it from an earlier one
-    std::uint32_t repeats = 0; // in a row that the service never saw
-    MonoMillis since = 0;      // in flight …
-    MonoMillis deadline = 0;   // … until then
-    [[nodiscard]] PushCursor place() const noexcept { return {job.due, job.id}; }
-};
 
 /// On one reactor.
 class PushWindow {
@@ -148,7 +128,8 @@ class PushWindow {
     std::size_t size_ = 0;
     std::array<Lane, push_lanes.size()> lanes_;
     boost::unordered_flat_map<std::int64_t, std::unique_ptr<HeldJob>> jobs_;
-    std::unordered_multimap<NotificationId, HeldJob*, IdHash> by_notification_;
+    /// The first of those of a notification; HeldJob::next_of_notification is the next one.
+    boost::unordered_flat_map<NotificationId, HeldJob*, IdHash> by_notification_;
     std::multimap<MonoMillis, HeldJob*> resting_;
     std::vector<Credential*> credentials_; // that jobs were routed to
     std::uint64_t routing_ = 0;            // counts `reroute`

@@ -104,7 +104,7 @@ bool Apns::authorize(Push& push) {
     if (!token_) return true;
     const ApnsToken::ValueRef value = token_->current();
     push.generation = value->generation;
-    set_authorization(push.request, value->authorization);
+    push.authorization = value->authorization;
     return true;
 }
 

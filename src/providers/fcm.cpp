@@ -59,7 +59,7 @@ class Fcm final : public delivery::Provider, PushVendor {
         const FcmToken::ValueRef value = source_.current();
         if (!value) return false;
         push.generation = value->generation;
-        set_authorization(push.request, value->authorization);
+        push.authorization = value->authorization;
         return true;
     }
     [[nodiscard]] PushReading read(const Push& push, const PushAnswer& answer) override {

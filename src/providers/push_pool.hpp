@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -26,11 +27,13 @@ struct Push {
     PushRequest request;
     std::function<void(delivery::PushOutcome)> done;
     std::uint64_t generation = 0; // of the token that it was sent with last
+    /// Value of the first field, `authorization`, for the one call that sends it; empty: as it is.
+    std::string_view authorization;
     Attempt attempt = Attempt::first;
     // PushPool's
-    std::uint64_t renewals = 0;    // of the connections, when it was sent
-    MonoMillis due = 0;            // then it is given up
-    delivery::PushOutcome outcome; // stands if nothing more comes of it
+    std::uint64_t renewals = 0;                   // of the connections, when it was sent
+    MonoMillis due = 0;                           // then it is given up
+    std::optional<delivery::PushOutcome> outcome; // stands if nothing more comes of it
 };
 
 /// Whose pushes they are, as metrics and logs call it.
@@ -41,13 +44,11 @@ struct PushName {
     [[nodiscard]] std::string pool() const { return app.empty() ? provider : provider + ':' + app; }
 };
 
-/// The value of `authorization`, the first field if there is one.
-void set_authorization(PushRequest& request, const std::string& value);
-
 /// What is a vendor's own about it. Called on the reactor.
 class PushVendor {
   public:
-    /// Puts the credential of now into the request. False: there is none, the push waits.
+    /// Says the credential of now, which lives as long as the call. False: there is none, the push
+    /// waits.
     [[nodiscard]] virtual bool authorize(Push& push) = 0;
     /// What an answer means. Does itself what that asks for the token.
     [[nodiscard]] virtual PushReading read(const Push& push, const PushAnswer& answer) = 0;

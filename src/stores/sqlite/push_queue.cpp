@@ -15,6 +15,7 @@ using delivery::PushCursor;
 using delivery::PushJob;
 using delivery::PushJobs;
 using delivery::PushResult;
+using delivery::PushResults;
 using delivery::Settled;
 using Fate = delivery::PushResult::Fate;
 
@@ -240,16 +241,15 @@ void SqlitePushQueue::read(delivery::Priority lane, const PushCursor& after, Wal
 
 class SqlitePushQueue::Settle final : public WriteTask {
   public:
-    Settle(SqlitePushQueue& queue, std::vector<PushResult> results,
-           std::function<void(Settled)> tell)
+    Settle(SqlitePushQueue& queue, PushResults results, std::function<void(Settled)> tell)
         : queue_(queue), results_(std::move(results)), tell_(std::move(tell)) {}
 
     [[nodiscard]] Lane lane() const noexcept override { return Lane::high; }
-    [[nodiscard]] std::size_t bytes() const noexcept override { return results_.size() * 256; }
-    [[nodiscard]] std::size_t operations() const noexcept override { return results_.size(); }
+    [[nodiscard]] std::size_t bytes() const noexcept override { return results_->size() * 256; }
+    [[nodiscard]] std::size_t operations() const noexcept override { return results_->size(); }
     void apply() override {
         const Moment moment = queue_.inbox_.moment();
-        for (const PushResult& result : results_) settle(result, moment);
+        for (const PushResult& result : *results_) settle(result, moment);
     }
     void done() override {
         Settled settled;
@@ -332,11 +332,11 @@ class SqlitePushQueue::Settle final : public WriteTask {
     }
 
     SqlitePushQueue& queue_;
-    const std::vector<PushResult> results_;
+    const PushResults results_;
     std::function<void(Settled)> tell_;
 };
 
-void SqlitePushQueue::settle(std::vector<PushResult> results, std::function<void(Settled)> done) {
+void SqlitePushQueue::settle(PushResults results, std::function<void(Settled)> done) {
     writer_.post_always(std::make_unique<Settle>(*this, std::move(results), std::move(done)));
 }
 

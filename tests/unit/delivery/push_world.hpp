@@ -59,16 +59,16 @@ class MemoryQueue final : public PushQueue {
         jobs_read += page.jobs.size();
         answer(reads_held, [page = std::move(page), done] { done(page); });
     }
-    void settle(std::vector<PushResult> batch, std::function<void(Settled)> done) override {
+    void settle(PushResults batch, std::function<void(Settled)> done) override {
         ++settles;
-        largest_batch = std::max(largest_batch, batch.size());
+        largest_batch = std::max(largest_batch, batch->size());
         under_way_max = std::max(under_way_max, ++under_way_);
         Settled settled;
         if (settle_fails) {
             settled.code = Code::unavailable;
             settled.detail = "the disk is full";
         } else {
-            for (PushResult& result : batch) apply(std::move(result), settled.changes);
+            for (const PushResult& result : *batch) apply(result, settled.changes);
         }
         answer(settles_held, [this, settled = std::move(settled), done] {
             --under_way_;

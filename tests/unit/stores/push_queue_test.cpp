@@ -84,9 +84,10 @@ struct Pushes {
         made.outcome.reason = status == 200 ? "" : "why";
         return made;
     }
-    void settle(std::vector<PushResult> results) {
+    void settle(std::vector<PushResult> of) {
+        const auto results = std::make_shared<const std::vector<PushResult>>(std::move(of));
         const auto settled = node.ask<delivery::Settled>([&](auto done) {
-            node.store().push().settle(std::move(results), std::move(done));
+            node.store().push().settle(results, std::move(done));
             return true;
         });
         CHECK(settled.code == Code::ok);
