@@ -53,7 +53,8 @@ Publishing::Publishing(Network& network, Tally& tally, Rooms& rooms, const Optio
         publishers_.push_back(std::make_unique<Publisher>(
             network, tally, *this,
             Publisher::Settings{.patient = options.reconnect,
-                                .gets_positions = options.dialect == Dialect::fanfare && options.notify.empty()}));
+                                .gets_positions = options.dialect == Dialect::fanfare &&
+                                                  options.notify.empty()}));
     }
 }
 

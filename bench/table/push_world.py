@@ -54,7 +54,7 @@ class Simulator:
 
     def busiest(self):
         """The share of a core that its thread used in its busiest second."""
-        return max(self.control("/stats")["seconds"]["peak"]["busy"])
+        return max(self.control("/stats")["seconds"]["peak"]["busy"], default=0)
 
 
 @contextmanager

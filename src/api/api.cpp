@@ -1,6 +1,8 @@
 #include "context.hpp"
 
 #include <fanfare/base/bytes.hpp>
+#include <fanfare/delivery/devices.hpp>
+#include <fanfare/net/reactor.hpp>
 #include <fanfare/room/message.hpp>
 
 #include <algorithm>
@@ -34,6 +36,17 @@ void Api::add_routes(http::Router& router) {
 
 void Api::add_operations(http::Router& router, bool open) {
     add_operation_routes(*context_, router, open);
+}
+
+std::function<bool(const delivery::PushDevice&)>
+devices_until_now(const Api::Context& context, const std::string& user, const std::string& name) {
+    return [user, name, now = context.sessions.reactor().wall()](const delivery::PushDevice& one) {
+        return one.user == user && (name.empty() || one.name == name) && one.registered <= now;
+    };
+}
+
+void Api::on_devices_gone(ForgetDevices forget) {
+    context_->forget_devices = std::move(forget);
 }
 
 void Api::reload(std::shared_ptr<const auth::ApiKeys> keys, const Options& options) {

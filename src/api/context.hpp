@@ -8,6 +8,7 @@
 #include <fanfare/api/api.hpp>
 #include <fanfare/http/exchange.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,8 @@ struct Api::Context {
     delivery::Inboxes* inboxes;
     delivery::Devices* devices;
     delivery::DeadLetters* letters;
+    /// Without push there is nobody to tell.
+    ForgetDevices forget_devices = [](const auto& /*gone*/, const auto& then) { then(); };
 
     Context(session::Sessions& owner, room::IdempotencyLog& idempotency,
             std::shared_ptr<const auth::ApiKeys> accepted, Metrics& process_metrics,
@@ -49,6 +52,12 @@ struct Api::Context {
     const auth::ApiKeyOptions* known_ = nullptr;
     friend class Api;
 };
+
+/// Tells a user's devices (all, without a name) as they are registered now; what is registered anew
+/// behind this is not meant.
+[[nodiscard]] std::function<bool(const delivery::PushDevice&)>
+devices_until_now(const Api::Context& context, const std::string& user,
+                  const std::string& name = {});
 
 /// For bodies of JSON: answers 415 and returns false for another media type. No type is taken as
 /// JSON; `ndjson` is set if it is application/x-ndjson, which must be `allow`ed.

@@ -21,7 +21,8 @@ api::Options api_options(const Config& config) {
     options.batch_max = config.api.batch_max;
     options.item_bytes_max = config.session.message_bytes_max;
     options.demo_page = config.embedded_default;
-    if (config.inbox.pushes_to != 0) options.channels = delivery::realtime | delivery::push;
+    for (const PushApp& app : config.push_apps) options.push_apps.push_back(app.name);
+    if (!config.inbox.pushes_to.empty()) options.channels = delivery::realtime | delivery::push;
     options.idempotency_window = config.idempotency.window;
     return options;
 }

@@ -70,6 +70,7 @@ class Credential {
 
     Provider& provider;
     const std::string name;
+    const std::string app; // empty: none
     std::size_t in_flight = 0;
     bool routed = true; // devices lead to it
 

@@ -32,6 +32,7 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     void start() { started_ = true; }
     void wake() { tell(link_); }
     void cancel(const std::vector<NotificationId>& notifications) { window_.cancel(notifications); }
+    void forget_devices(const std::function<bool(const PushDevice&)>& gone);
     void drain(std::function<void()> done);
     void reload(const PushOptions& options);
 
@@ -61,9 +62,10 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     void end_late_attempts();
     void on_outcome(std::int64_t job, std::uint64_t attempt, PushOutcome outcome);
     void rest(HeldJob& held, WallMillis until);
-    void settle(HeldJob& held, const NextStep& step, PushOutcome outcome, std::string provider);
+    void settle(HeldJob& held, const NextStep& step, PushOutcome outcome);
     void settle_unsent(HeldJob& held, PushResult::Fate fate, std::string reason);
     void on_orphan(HeldJob& held);
+    void settle_forgotten(HeldJob& held);
     void on_written(const PushResult& result);
     void look_whether_drained();
 
@@ -71,7 +73,8 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     PushQueue& queue_;
     const PushRoutes routes_;
     PushOptions options_;
-    std::map<std::string, std::unique_ptr<PushMetrics>, std::less<>> metrics_; // by provider
+    // by provider and app
+    std::map<std::pair<std::string, std::string>, std::unique_ptr<PushMetrics>> metrics_;
     std::vector<std::unique_ptr<Credential>> credentials_;
     std::size_t first_served_ = 0; // they take turns at being the first
     Rate rate_;
@@ -196,13 +199,15 @@ Credential* Dispatcher::Work::route(const PushDevice& device) {
     Provider* const provider = routes_(device);
     if (provider == nullptr) return nullptr;
     for (const auto& known : credentials_)
-        if (&known->provider == provider && known->name == provider->name()) {
+        if (&known->provider == provider && known->name == provider->name() &&
+            known->app == provider->app()) {
             known->routed = true;
             return known.get();
         }
-    const std::string name{provider->name()};
-    auto& metrics = metrics_[name];
-    if (!metrics) metrics = std::make_unique<PushMetrics>(reactor_.metrics(), name);
+    auto& metrics = metrics_[{std::string{provider->name()}, std::string{provider->app()}}];
+    if (!metrics)
+        metrics =
+            std::make_unique<PushMetrics>(reactor_.metrics(), provider->name(), provider->app());
     credentials_.push_back(
         std::make_unique<Credential>(*provider, *metrics, options_, reactor_.now()));
     return credentials_.back().get();
@@ -332,26 +337,29 @@ void Dispatcher::Work::on_outcome(std::int64_t job, std::uint64_t attempt, PushO
     if (unseen && step.fate == PushResult::Fate::again)
         rest(*held, step.again_at);
     else
-        settle(*held, step, std::move(outcome), credential.name);
+        settle(*held, step, std::move(outcome));
     if (!credential.routed) forget_unrouted();
 }
 
 /// Nothing has happened that would have to be written down.
 void Dispatcher::Work::rest(HeldJob& held, WallMillis until) {
     if (held.cancelled) return window_.drop(held);
+    if (held.forgotten) return settle_forgotten(held);
     ++held.repeats;
     held.credential = route(held.job.device);
     if (held.credential == nullptr) return on_orphan(held);
     window_.rest(held, reactor_.now() + (until - reactor_.wall()));
 }
 
-void Dispatcher::Work::settle(HeldJob& held, const NextStep& step, PushOutcome outcome,
-                              std::string provider) {
+void Dispatcher::Work::settle(HeldJob& held, const NextStep& step, PushOutcome outcome) {
     PushResult result{held.job};
     result.fate = step.fate;
     result.again_at = step.again_at;
     result.counts = step.counts;
-    result.provider = std::move(provider);
+    if (held.credential != nullptr) {
+        result.provider = held.credential->name;
+        result.app = held.credential->app;
+    }
     if (step.fate == PushResult::Fate::dropped)
         result.siblings = window_.end_siblings(held, outcome.dead_since);
     result.outcome = std::move(outcome);
@@ -364,14 +372,24 @@ void Dispatcher::Work::settle_unsent(HeldJob& held, PushResult::Fate fate, std::
     outcome.verdict = PushVerdict::fix;
     outcome.reason = std::move(reason);
     outcome.not_attempted = true;
-    std::string provider = held.credential == nullptr ? std::string{} : held.credential->name;
-    settle(held, {fate, 0, false}, std::move(outcome), std::move(provider));
+    settle(held, {fate, 0, false}, std::move(outcome));
+}
+
+/// The store knows that the device is no more, and what that means for the notification.
+void Dispatcher::Work::settle_forgotten(HeldJob& held) {
+    settle_unsent(held, PushResult::Fate::void_, "unregistered");
+}
+
+void Dispatcher::Work::forget_devices(const std::function<bool(const PushDevice&)>& gone) {
+    for (HeldJob* const held : window_.forget_devices(gone)) settle_forgotten(*held);
 }
 
 void Dispatcher::Work::on_orphan(HeldJob& held) {
-    settle_unsent(held, PushResult::Fate::dead,
-                  "no provider is configured for " +
-                      std::string{platform_name(held.job.device.platform)});
+    if (held.forgotten) return settle_forgotten(held);
+    std::string reason =
+        "no provider is configured for " + std::string{platform_name(held.job.device.platform)};
+    if (!held.job.device.app.empty()) reason.append(" of app ").append(held.job.device.app);
+    settle_unsent(held, PushResult::Fate::dead, std::move(reason));
 }
 
 void Dispatcher::Work::on_written(const PushResult& result) {
@@ -397,6 +415,9 @@ void Dispatcher::wake() {
 }
 void Dispatcher::cancel(const std::vector<NotificationId>& notifications) {
     work_->cancel(notifications);
+}
+void Dispatcher::forget_devices(const std::function<bool(const PushDevice&)>& gone) {
+    work_->forget_devices(gone);
 }
 void Dispatcher::drain(std::function<void()> done) {
     work_->drain(std::move(done));

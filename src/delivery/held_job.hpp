@@ -27,6 +27,7 @@ struct HeldJob {
     Credential* credential = nullptr; // null: ended, since there is none
     State state = State::waiting;
     bool cancelled = false;    // its notification is done with: in flight, and not again
+    bool forgotten = false;    // its device is no more: not sent, or not again
     bool probe = false;        // in flight: for the breaker
     std::uint64_t attempt = 0; // in flight: tells it from an earlier one
     std::uint32_t repeats = 0; // in a row that the service never saw

@@ -135,6 +135,7 @@ void PushWindow::on_page(Priority which, const PushCursor& after, Credential* fi
     lane.reading = false;
     lane.gone.clear();
     lane.cancelled.clear();
+    lane.forgotten.clear();
     if (const auto to = std::exchange(lane.reconsider, std::nullopt)) go_back(lane, *to);
 }
 
@@ -164,7 +165,9 @@ void PushWindow::offer(Priority which, PushJob job) {
     if (jobs_.contains(job.id) || lane.gone.contains(job.id)) return;
     if (lane.cancelled.contains(job.notification.id)) return;
     const PushCursor place{job.due, job.id};
-    Credential* const credential = route_(job.device);
+    const bool forgotten = std::any_of(lane.forgotten.begin(), lane.forgotten.end(),
+                                       [&](const auto& gone) { return gone(job.device); });
+    Credential* const credential = forgotten ? nullptr : route_(job.device);
     if (credential != nullptr) {
         if (std::find(credentials_.begin(), credentials_.end(), credential) == credentials_.end())
             credentials_.push_back(credential);
@@ -184,6 +187,7 @@ void PushWindow::offer(Priority which, PushJob job) {
     held.job = std::move(job);
     held.lane = which;
     held.credential = credential;
+    held.forgotten = forgotten;
     jobs_.emplace(id, std::move(made));
     HeldJob*& first = by_notification_[held.job.notification.id];
     held.next_of_notification = std::exchange(first, &held);
@@ -314,6 +318,20 @@ void PushWindow::cancel(const std::vector<NotificationId>& notifications) {
             if (waits(*held)) drop(*held);
         }
     }
+}
+
+std::vector<HeldJob*>
+PushWindow::forget_devices(const std::function<bool(const PushDevice&)>& gone) {
+    for (Lane& lane : lanes_)
+        if (lane.reading) lane.forgotten.push_back(gone);
+    std::vector<HeldJob*> waiting;
+    for (auto& each : jobs_) {
+        HeldJob& held = *each.second;
+        if (!gone(held.job.device)) continue;
+        held.forgotten = true;
+        if (waits(held)) waiting.push_back(&held);
+    }
+    return waiting;
 }
 
 std::vector<std::int64_t> PushWindow::end_siblings(const HeldJob& dead, WallMillis dead_since) {

@@ -41,8 +41,8 @@ namespace fanfare::delivery {
 /// On one reactor.
 class PushWindow {
   public:
-    /// `route`: where a device's jobs go; null: nowhere. `orphan`: a job that goes nowhere; it is
-    /// held as ended.
+    /// `route`: where a device's jobs go; null: nowhere. `orphan`: a job that goes nowhere, or
+    /// whose device is `forgotten`; it is held as ended.
     PushWindow(net::Reactor& reactor, PushQueue& queue,
                std::function<Credential*(const PushDevice&)> route,
                std::function<void(HeldJob&)> orphan);
@@ -73,6 +73,10 @@ class PushWindow {
     void drop(HeldJob& held);
     /// Drops jobs of these notifications; those in flight are marked.
     void cancel(const std::vector<NotificationId>& notifications);
+    /// Jobs for these devices are not sent any more: those that wait, for the caller to end. Those
+    /// in flight are marked.
+    [[nodiscard]] std::vector<HeldJob*>
+    forget_devices(const std::function<bool(const PushDevice&)>& gone);
     /// Jobs for the same token that wait and will be deleted with it: they are ended. Their ids.
     [[nodiscard]] std::vector<std::int64_t> end_siblings(const HeldJob& held,
                                                          WallMillis dead_since);
@@ -98,7 +102,8 @@ class PushWindow {
         // a read is under way
         bool reading = false;
         std::unordered_set<std::int64_t> gone; // what stopped being held since it began
-        std::unordered_set<NotificationId, IdHash> cancelled; // the same
+        std::unordered_set<NotificationId, IdHash> cancelled;          // the same
+        std::vector<std::function<bool(const PushDevice&)>> forgotten; // devices, the same
         std::optional<PushCursor> reconsider; // where `front` goes back to when it has ended
     };
     struct Link;

@@ -27,6 +27,11 @@ PushOutcome unsent(const char* reason) {
     return outcome;
 }
 
+http::H2Options named(http::H2Options options, const PushName& name) {
+    options.name = name.pool();
+    return options;
+}
+
 /// Whoever is told may do anything but destroy us.
 class Telling {
   public:
@@ -43,9 +48,9 @@ class Telling {
 } // namespace
 
 PushPool::PushPool(net::Reactor& reactor, net::BlockingThread& resolver, PushVendor& vendor,
-                   http::H2Options options, std::size_t line_max)
-    : reactor_(reactor), vendor_(vendor), name_(options.name), line_max_(line_max),
-      pool_(reactor, resolver, *this, std::move(options)) {}
+                   PushName name, http::H2Options options, std::size_t line_max)
+    : reactor_(reactor), vendor_(vendor), name_(std::move(name)), line_max_(line_max),
+      pool_(reactor, resolver, *this, named(std::move(options), name_)) {}
 
 std::size_t PushPool::room() const noexcept {
     const std::size_t room = pool_.room();
@@ -144,7 +149,8 @@ void PushPool::read_failure(Push& push, const http::H2Answer& answer) {
 void PushPool::note(const PushReading& reading) {
     if (!reading.alert || reading.outcome.verdict == PushVerdict::stop) return;
     if (noted_.size() == noted_max || !noted_.insert(reading.outcome.reason).second) return;
-    log::error("push_settings_refused", {{"provider", name_},
+    log::error("push_settings_refused", {{"provider", name_.provider},
+                                         {"app", name_.app},
                                          {"status", reading.outcome.status},
                                          {"reason", reading.outcome.reason}});
 }

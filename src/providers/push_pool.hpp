@@ -36,6 +36,14 @@ struct Push {
     std::optional<delivery::PushOutcome> outcome; // stands if nothing more comes of it
 };
 
+/// Whose pushes they are, as metrics and logs call it.
+struct PushName {
+    std::string provider; // "apns"
+    std::string app;      // empty: the credential without a name
+    /// "apns", or "apns:shop": of the connections.
+    [[nodiscard]] std::string pool() const { return app.empty() ? provider : provider + ':' + app; }
+};
+
 /// What is a vendor's own about it. Called on the reactor.
 class PushVendor {
   public:
@@ -60,11 +68,12 @@ class PushPool final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer
     /// Pushes that wait here and were not sent yet.
     static constexpr std::size_t usual_line = 64;
 
-    /// All outlive it. Throws as H2Pool does. `options.name` is what logs call the provider.
+    /// All outlive it. Throws as H2Pool does. `options.name` follows from `name`.
     PushPool(net::Reactor& reactor, net::BlockingThread& resolver, PushVendor& vendor,
-             http::H2Options options, std::size_t line_max = usual_line);
+             PushName name, http::H2Options options, std::size_t line_max = usual_line);
     ~PushPool() override = default;
 
+    [[nodiscard]] const PushName& name() const noexcept { return name_; }
     /// How many more are sent at once.
     [[nodiscard]] std::size_t room() const noexcept;
     /// Beyond the room they wait in the line, and are given back where that is full.
@@ -93,7 +102,7 @@ class PushPool final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer
 
     net::Reactor& reactor_;
     PushVendor& vendor_;
-    const std::string name_;
+    const PushName name_;
     const std::size_t line_max_;
     std::unordered_map<std::uint64_t, Push> pushes_; // by tag
     std::deque<std::uint64_t> line_;

@@ -17,6 +17,7 @@ namespace fanfare::delivery {
 class DeadLetters;
 class Devices;
 class Inboxes;
+struct PushDevice;
 } // namespace fanfare::delivery
 
 namespace fanfare::api {
@@ -27,8 +28,9 @@ struct Options {
     std::size_t item_bytes_max = std::size_t{64} * 1024;   // of one line of an NDJSON stream
     bool demo_page = false;                                // at `/`
     std::chrono::milliseconds idempotency_window{std::chrono::minutes{10}}; // of notifications
-    std::size_t devices_max = 20; // of one user; above: refused
-    std::uint8_t channels = 1;    // of a notification that names none (delivery::Channels)
+    std::size_t devices_max = 20;       // of one user; above: refused
+    std::vector<std::string> push_apps; // that devices may name
+    std::uint8_t channels = 1;          // of a notification that names none (delivery::Channels)
 };
 
 /// What the process knows about itself, asked when somebody asks. Callable on any reactor.
@@ -61,6 +63,12 @@ class Api {
     void add_operations(http::Router& router, bool open);
     /// From now on these keys count. On the API's reactor.
     void reload(std::shared_ptr<const auth::ApiKeys> keys, const Options& options);
+
+    /// `forget`: told which devices are no more (on the API's reactor), it calls `then` there when
+    /// nothing is sent to them any more. Answers wait for that. Before requests come.
+    using ForgetDevices = std::function<void(std::function<bool(const delivery::PushDevice&)> gone,
+                                             std::function<void()> then)>;
+    void on_devices_gone(ForgetDevices forget);
 
     struct Context;
 

@@ -117,6 +117,9 @@ struct Notification {
     std::string category;
     std::string collapse_key;
     std::string data; // what clients are sent as `data`, JSON
+    /// What is for push alone: a JSON object of `badge` (a number), `sound` and `silent` (true),
+    /// those that were given. Empty: none was.
+    std::string push_options;
 };
 
 /// A status that moved, for whoever follows a notification.

@@ -77,6 +77,7 @@ struct PushResult {
     WallMillis again_at = 0;
     bool counts = true; // as an attempt
     std::string provider;
+    std::string app; // of its credential; empty: the one without a name
     PushOutcome outcome;
     std::vector<std::int64_t> siblings; // `dropped`: jobs that were held and go with the device
 };

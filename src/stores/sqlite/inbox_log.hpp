@@ -17,6 +17,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -91,7 +92,10 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     std::atomic<std::chrono::milliseconds> ack_timeout_{delivery::InboxOptions{}.ack_timeout};
     std::atomic<std::size_t> attempts_{delivery::InboxOptions{}.attempts};
     std::atomic<std::chrono::milliseconds> keep_{delivery::InboxOptions{}.keep};
-    std::atomic<delivery::Platforms> pushes_to_{0};
+    /// It changes with a start only; each that was ever set is kept, since it may be read.
+    std::vector<std::unique_ptr<const delivery::PushReach>> reaches_;
+    std::mutex reaches_mutex_; // of who sets options: rare, and nobody else waits
+    std::atomic<const delivery::PushReach*> pushes_to_{nullptr};
     std::unique_ptr<const Tell> told_; // set once
     std::atomic<const Tell*> tell_{nullptr};
     std::unique_ptr<ReadStatements> read_; // the reader's thread

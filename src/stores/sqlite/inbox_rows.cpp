@@ -144,7 +144,7 @@ NotificationRow InboxRows::insert(const InboxRow& inbox, std::uint64_t offset,
         .bind(inbox.id, offset, Statement::as_blob(id.raw()), static_cast<int>(order.priority),
               static_cast<int>(order.channels), order.created, order.expires,
               Statement::or_null(order.category), Statement::or_null(order.collapse_key),
-              std::string_view{order.data})
+              std::string_view{order.data}, Statement::or_null(order.push_options))
         .run();
     ++tally.depth;
     ++tally.moves[static_cast<std::size_t>(Status::pending)];

@@ -42,8 +42,8 @@ struct InboxRows::Statements {
           any(db, "SELECT 1 FROM notifications WHERE inbox = ?1 LIMIT 1"),
           insert(db, "INSERT INTO notifications (inbox, offset, id, status, priority, channels, "
                      "attempts, created, expires, updated, tried, due, sweep, category, "
-                     "collapse_key, data) VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?6, 0, NULL, "
-                     "?7, ?8, ?9, ?10)"),
+                     "collapse_key, data, push_options) VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, "
+                     "?6, 0, NULL, ?7, ?8, ?9, ?10, ?11)"),
           collapsible(db, rows_where("inbox = ?1 AND collapse_key = ?2 AND offset > ?3 AND "
                                      "status IN (0, 1, 4) AND expires > ?4 ORDER BY offset")),
           shown(db, sendable_where("inbox = ?1 AND offset > ?2 AND expires > ?3 AND " + shown_rows +

@@ -28,6 +28,7 @@ std::string detail_of(std::string_view device, const PushResult& result) {
     std::string text;
     JsonWriter json{text};
     json.begin_object().field("device", device).field("provider", result.provider);
+    if (!result.app.empty()) json.field("app", result.app);
     if (result.outcome.status != 0)
         json.field("status", static_cast<std::uint64_t>(result.outcome.status));
     if (!result.outcome.reason.empty()) json.field("reason", result.outcome.reason);
@@ -75,6 +76,7 @@ PushJob job_of(const Statement& row) {
     device.expires = row.integer(27);
     job.inbox = row.integer(28);
     job.device_row = row.integer(29);
+    one.push_options = row.text(30);
     return job;
 }
 
@@ -87,7 +89,8 @@ struct SqlitePushQueue::ReadStatements {
                "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
                "n.category, n.collapse_key, coalesce(j.content, n.data), d.name, d.platform, "
                "d.token, d.p256dh, "
-               "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires, j.inbox, j.device "
+               "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires, j.inbox, j.device, "
+               "n.push_options "
                "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
                "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
                // The row of a device that went may be another user's now.

@@ -8,8 +8,10 @@ namespace fanfare::stores {
 
 struct PushRows::Statements {
     explicit Statements(Database& db)
-        : devices(db, "SELECT id FROM devices WHERE user = ?1 AND (?2 >> platform & 1) <> 0 AND "
-                      "(expires IS NULL OR expires > ?3) ORDER BY id"),
+        : devices(db,
+                  "SELECT id FROM devices WHERE user = ?1 AND (expires IS NULL OR expires > ?3) "
+                  "AND instr(?2, char(10) || platform || ':' || coalesce(app, '') || char(10)) "
+                  "<> 0 ORDER BY id"),
           add(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, queued) "
                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?2)"),
           add_one(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, "
@@ -69,10 +71,11 @@ std::vector<PushJobRow> PushRows::all_of(Statement& rows) {
 }
 
 std::size_t PushRows::add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                          std::string_view user, delivery::Platforms served, WallMillis now) {
-    if (served == 0) return 0;
+                          std::string_view user, const delivery::PushReach& served,
+                          WallMillis now) {
+    if (served.empty()) return 0;
     std::size_t jobs = 0;
-    Statement& devices = sql_->devices.bind(user, static_cast<int>(served), now);
+    Statement& devices = sql_->devices.bind(user, std::string_view{served.text()}, now);
     for (; devices.step(); ++jobs)
         sql_->add.bind(lane, now, ++last_id_, inbox, offset, devices.integer(0)).run();
     tally[lane] += static_cast<std::int64_t>(jobs);

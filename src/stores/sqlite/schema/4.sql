@@ -2,6 +2,8 @@
 
 -- 1: its jobs were made.
 ALTER TABLE notifications ADD COLUMN pushed INTEGER NOT NULL DEFAULT 0;
+-- What is for push alone, as JSON (delivery::Notification); NULL: nothing.
+ALTER TABLE notifications ADD COLUMN push_options TEXT;
 -- Attempts whose acknowledgement is late, of all inboxes: their user may have gone.
 CREATE INDEX notifications_by_wait ON notifications (due) WHERE due IS NOT NULL;
 
