@@ -185,3 +185,19 @@ def test_the_end_waits_for_no_connection_to_a_service(simulator, start, tmp_path
     begin = time.monotonic()
     gateway.stop()
     assert time.monotonic() - begin < 10 * PATIENCE
+
+
+def test_one_broken_connection_is_no_reason_to_stop(simulator, start, tmp_path, service, tag):
+    """All that is under way breaks with it, and goes on at once: the breaker stays closed."""
+    gateway = start(config(simulator, tmp_path))
+    devices = Devices(gateway, simulator, service, tag, 60)
+    simulator.faults(service, latency="5000ms", max_concurrent_streams=100, ramp=False)
+    ids = devices.notify_all()
+    wait_until(lambda: simulator.stats(service)["streams_open"] >= 30, what="pushes under way")
+    cuts = Cuts()
+    cuts.within(lambda: simulator.script(service, drop=True), 60)
+    simulator.faults(service, latency="10ms")
+    wait_all_sent(gateway, ids)
+    judge(devices, cuts)
+    assert "push_breaker_opened" not in gateway.log()
+    assert series(gateway, "push_breaker", provider=service) == 0
