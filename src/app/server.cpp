@@ -302,21 +302,6 @@ void Server::give_back_memory() {
     ::malloc_trim(0);
 }
 
-std::size_t Server::connections() {
-    std::size_t sum = 0;
-    for (auto& worker : workers_) {
-        auto count = std::make_shared<std::promise<std::size_t>>();
-        auto answer = count->get_future();
-        worker->reactor().post(std::function<void()>{
-            [count, &worker] { count->set_value(worker->reactor().owned()); }});
-        // A stuck reactor must not keep the process from its end.
-        const bool answered =
-            answer.wait_for(std::chrono::milliseconds{500}) == std::future_status::ready;
-        sum += answered ? answer.get() : 1;
-    }
-    return sum;
-}
-
 void Server::drain(const std::function<bool(std::chrono::milliseconds)>& cut_short) {
     process_.draining.store(true);
     log::info("draining", {{"window_ms", std::int64_t{config_.drain.count()}},
@@ -334,7 +319,8 @@ void Server::drain(const std::function<bool(std::chrono::milliseconds)>& cut_sho
     // The close handshakes of the last ones may reach a little beyond the window.
     const MonoMillis end =
         system_clock().mono() + config_.drain.count() + config_.session.close_timeout.count();
-    while (system_clock().mono() < end && connections() != 0) {
+    // Clients' only: those to push services stay open until the process ends.
+    while (system_clock().mono() < end && admission_.open() != 0) {
         if (!cut_short(std::chrono::milliseconds{20})) continue;
         log::warn("drain_cut_short", {{"connections", std::uint64_t{admission_.open()}}});
         break;

@@ -110,7 +110,9 @@ void Credential::ended(PushOutcome& outcome, bool probe, std::int64_t took_ms, M
     metrics_.answered(outcome, took_ms);
     if (outcome.verdict == PushVerdict::pause) pause(outcome, now);
     if (outcome.verdict == PushVerdict::stop) return stop(outcome, probe, now);
-    const Breaker::Answer answer = answer_of(outcome);
+    Breaker::Answer answer = answer_of(outcome);
+    // One connection that breaks takes hundreds along; the service failed once.
+    if (outcome.torn && std::exchange(torn_at_, now) == now) answer = Breaker::Answer::nothing;
     if (answer == Breaker::Answer::success) {
         pauses_ = 0;
         if (ramp_ != 0 && ++ramp_ > in_flight + provider.room()) ramp_ = 0;

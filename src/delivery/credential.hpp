@@ -85,6 +85,7 @@ class Credential {
     std::int64_t open_for_ms_ = 0;
     Rate rate_;
     TokenBucket bucket_;
+    MonoMillis torn_at_ = -1; // when a connection broke last
     MonoMillis paused_until_ = 0;
     std::uint32_t pauses_ = 0; // in a row
     std::size_t ramp_ = 0;     // so much may be in flight; 0: as much as there is room for

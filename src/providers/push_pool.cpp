@@ -138,6 +138,7 @@ void PushPool::read_failure(Push& push, const http::H2Answer& answer) {
     PushOutcome outcome;
     outcome.reason = answer.reason;
     outcome.not_attempted = answer.kind != Kind::lost;
+    outcome.torn = answer.torn;
     vendor_.no_answer(answer.kind, outcome);
     // What was answered once counts as that, if its second try came to nothing.
     const bool stands = push.attempt == Attempt::repeated && outcome.not_attempted &&

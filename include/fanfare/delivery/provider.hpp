@@ -47,6 +47,7 @@ struct PushOutcome {
     std::optional<std::chrono::milliseconds> retry_after; // as the service asked
     WallMillis dead_since = 0;                            // drop_device; 0: not told
     bool not_attempted = false; // the service never saw it: it does not count as an attempt
+    bool torn = false; // its connection broke: those that were on it say so in the same turn
 };
 
 /// One credential of one vendor, on one reactor. All calls on it; `done` too, possibly before
