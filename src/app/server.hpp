@@ -73,11 +73,10 @@ class Server {
     void start_push();
     void listen(const ListenSockets& sockets);
     void announce() const;
-    void report_reload(const Config& fresh) const;
+    /// What was `asked` for, and what of it was `taken`.
+    void report_reload(const Config& asked, const Config& taken) const;
     /// Runs `act` on every worker's reactor and waits for all.
     void on_all(const std::function<void(Worker&)>& act);
-    /// Connections that are still there, over all reactors; more than there are if one is stuck.
-    [[nodiscard]] std::size_t connections();
 
     Config config_;
     Metrics metrics_;

@@ -76,6 +76,10 @@ class Worker {
     void place(delivery::Order order, std::function<void(const delivery::Placed&)> done) {
         inboxes_->place(std::move(order), std::move(done));
     }
+    /// Who is to send nothing to devices that are no more. Before requests come.
+    void on_devices_gone(api::Api::ForgetDevices forget) {
+        api_.on_devices_gone(std::move(forget));
+    }
     void announce(const std::vector<delivery::StatusChange>& changes) {
         inboxes_->announce(changes);
     }

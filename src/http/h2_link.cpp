@@ -297,6 +297,7 @@ void H2Link::deliver() {
             answer.packed_headers = stream->head;
         } else {
             answer.reason = stream->reason;
+            answer.torn = stream->torn;
         }
         stream->caller->on_answer(stream->tag, answer);
         shared_.streams.give_back(stream);

@@ -376,6 +376,7 @@ void H2Session::end_all(const char* reason) {
         H2Stream& stream = *earliest_;
         const bool unsent = stream.output_begin >= output_.gone();
         stream.kind = unsent ? H2Answer::Kind::refused : H2Answer::Kind::lost;
+        stream.torn = !unsent;
         stream.reason = reason;
         finish(stream);
     }

@@ -29,7 +29,8 @@ void H2Streams::give_back(H2Stream* stream) {
     stream->unsent = {};
     stream->upload_done = false;
     stream->kind = H2Answer::Kind::lost;
-    stream->headed = stream->ended = stream->truncated = stream->finished = false;
+    stream->headed = stream->ended = stream->truncated = stream->torn = false;
+    stream->finished = false;
     stream->status = 0;
     stream->reason = "";
     empty_string(stream->kept);

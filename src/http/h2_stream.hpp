@@ -27,6 +27,7 @@ struct H2Stream {
     bool headed = false; // the final response's headers are complete; what comes are trailers
     bool ended = false;  // the response is complete
     bool truncated = false;
+    bool torn = false; // its connection broke
     int status = 0;
     std::string head; // H2Answer::packed_headers
     std::string body;

@@ -183,5 +183,19 @@ def encrypt(subscription, plaintext, *, key=None, salt=None, delimiter=b"\x02", 
     return salt + record_size.to_bytes(4, "big") + b"\x41" + point(key) + record
 
 
+def decrypt(key, auth, body):
+    """What a browser with this key does with a body of one record; RFC 8291, from its formulas."""
+    salt, record_size, length = body[:16], int.from_bytes(body[16:20], "big"), body[20]
+    assert length == 65 and len(body) - 86 <= record_size and len(body) <= 4096
+    theirs = body[21:86]
+    shared = key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), theirs))
+    prk = mac(salt, mac(mac(auth, shared), b"WebPush: info\0" + point(key) + theirs + b"\x01"))
+    cek = mac(prk, b"Content-Encoding: aes128gcm\0\x01")[:16]
+    nonce = mac(prk, b"Content-Encoding: nonce\0\x01")[:12]
+    padded = AESGCM(cek).decrypt(nonce, body[86:], None).rstrip(b"\0")
+    assert padded.endswith(b"\x02"), "no delimiter of a last record"
+    return padded[:-1]
+
+
 def path_of(subscription):
     return "/" + subscription["endpoint"].split("/", 3)[3]

@@ -28,6 +28,7 @@ class H2World final : public http::H2PoolOwner, public http::H2Caller {
         Kind kind = Kind::lost;
         int status = 0;
         bool truncated = false;
+        bool torn = false;
         std::string body;
         std::string reason;
         std::string content_type;
@@ -137,6 +138,7 @@ class H2World final : public http::H2PoolOwner, public http::H2Caller {
         result.kind = answer.kind;
         result.status = answer.status;
         result.truncated = answer.truncated;
+        result.torn = answer.torn;
         result.body = answer.body;
         result.reason = answer.reason;
         result.content_type = answer.header("content-type");

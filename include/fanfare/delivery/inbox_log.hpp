@@ -29,6 +29,7 @@ namespace fanfare::delivery {
 struct Order {
     std::vector<std::string> users; // none twice; at least one, but for a send
     std::string data;               // what clients are sent as `data`, JSON
+    std::string push_options;       // as Notification's
     std::string category;           // empty: none
     std::string collapse_key;       // empty: none
     Priority priority = Priority::normal;

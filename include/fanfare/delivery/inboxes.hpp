@@ -71,6 +71,7 @@ class Inboxes final : public session::Inboxes {
 
     [[nodiscard]] std::size_t home_index(std::string_view user) const noexcept;
     [[nodiscard]] Inboxes& home_of(std::string_view user) noexcept;
+    void say(const std::vector<StatusChange>& changes);
 
     session::Sessions& sessions_;
     InboxLog& log_;

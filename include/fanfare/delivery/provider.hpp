@@ -47,6 +47,7 @@ struct PushOutcome {
     std::optional<std::chrono::milliseconds> retry_after; // as the service asked
     WallMillis dead_since = 0;                            // drop_device; 0: not told
     bool not_attempted = false; // the service never saw it: it does not count as an attempt
+    bool torn = false; // its connection broke: those that were on it say so in the same turn
 };
 
 /// One credential of one vendor, on one reactor. All calls on it; `done` too, possibly before
@@ -56,6 +57,9 @@ class Provider {
     virtual ~Provider() = default;
     /// For metrics and timelines, e.g. "apns".
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+    /// Which of several credentials of this vendor it is: the name of its app. Empty: the one
+    /// without a name.
+    [[nodiscard]] virtual std::string_view app() const noexcept { return {}; }
     /// Why this content cannot be sent to any device of the platform (too large); no error: it can.
     [[nodiscard]] virtual Error check(const PushContent& content) const = 0;
     /// How many more pushes it takes now.

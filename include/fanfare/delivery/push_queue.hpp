@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -78,8 +79,12 @@ struct PushResult {
     WallMillis again_at = 0;
     bool counts = true; // as an attempt
     std::string provider;
+    std::string app; // of its credential; empty: the one without a name
     PushOutcome outcome;
+    std::vector<std::int64_t> siblings; // `dropped`: jobs that were held and go with the device
 };
+/// Shared by who writes them down and who may have to ask again.
+using PushResults = std::shared_ptr<const std::vector<PushResult>>;
 struct Settled {
     Code code = Code::ok;
     const char* detail = nullptr;
@@ -101,7 +106,7 @@ class PushQueue {
                       std::function<void(PushJobs)> done) = 0;
     /// Writes down what became of attempts, all or nothing. Not refused: jobs in flight are
     /// bounded.
-    virtual void settle(std::vector<PushResult> results, std::function<void(Settled)> done) = 0;
+    virtual void settle(PushResults results, std::function<void(Settled)> done) = 0;
     /// By lane. Any thread; may be a moment old.
     [[nodiscard]] virtual PushDepth depth(Priority lane) const = 0;
 };

@@ -56,6 +56,7 @@ struct H2Answer {
     };
     Kind kind = Kind::lost;
     bool truncated = false; // response: there was more of the body, which was not waited for
+    bool torn = false;      // lost: its connection broke, and all that was on it is lost with it
     int status = 0;         // response: 200..999
     std::string_view body;  // response: at most H2Pool::body_bytes_max
     const char* reason =

@@ -145,11 +145,13 @@ NotificationRow InboxRows::insert(const InboxRow& inbox, std::uint64_t offset,
                                   std::int64_t send) {
     const bool single = send == 0;
     sql_->insert
-        .bind(inbox.id, offset, Statement::as_blob(id.raw()), static_cast<int>(order.priority),
-              static_cast<int>(order.channels), order.created, order.expires,
-              Statement::or_null(order.category), Statement::or_null(order.collapse_key),
-              single ? std::string_view{order.data} : std::string_view{""},
-              single ? std::nullopt : std::optional{send})
+        .bind(
+            inbox.id, offset, Statement::as_blob(id.raw()), static_cast<int>(order.priority),
+            static_cast<int>(order.channels), order.created, order.expires,
+            Statement::or_null(order.category), Statement::or_null(order.collapse_key),
+            single ? std::string_view{order.data} : std::string_view{""},
+            Statement::or_null(single ? std::string_view{order.push_options} : std::string_view{}),
+            single ? std::nullopt : std::optional{send})
         .run();
     if (!single) sends_.placed(send, order.audience->kind != delivery::Audience::Kind::users);
     ++tally.depth;
@@ -379,6 +381,20 @@ void InboxRows::push_waits(NotificationRow& row, const Moment& moment) {
 void InboxRows::push_refused(NotificationRow& row, const Moment& moment) {
     if (row.status == Status::processing || row.status == Status::retry)
         move_untold(row, Status::failed, Event::failed, moment, "no service took it");
+}
+
+/// Its record is kept so much longer, too.
+void InboxRows::prolong(NotificationRow& row, WallMillis expires) {
+    if (expires <= row.expires) return;
+    row.expires = expires;
+    sql_->prolong.bind(row.inbox, row.offset, expires).run();
+}
+
+void InboxRows::redriven(NotificationRow& row, const Moment& moment, std::string_view detail) {
+    if (row.status == Status::failed || row.status == Status::expired)
+        move_untold(row, Status::processing, Event::redriven, moment, detail);
+    else
+        note(row, moment.now, Event::redriven, std::nullopt, 0, detail);
 }
 
 void InboxRows::give_back(NotificationRow& row, const Moment& moment) {

@@ -159,6 +159,10 @@ class InboxRows {
     void push_waits(NotificationRow& row, const Moment& moment);
     /// Its last job has ended, and none was taken.
     void push_refused(NotificationRow& row, const Moment& moment);
+    /// It lives until then at least.
+    void prolong(NotificationRow& row, WallMillis expires);
+    /// What was given up for one device is a job again.
+    void redriven(NotificationRow& row, const Moment& moment, std::string_view detail);
     /// The last attempt reached no one.
     void give_back(NotificationRow& row, const Moment& moment);
     /// Nobody waits for its acknowledgement any more.

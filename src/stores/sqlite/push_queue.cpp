@@ -15,6 +15,7 @@ using delivery::PushCursor;
 using delivery::PushJob;
 using delivery::PushJobs;
 using delivery::PushResult;
+using delivery::PushResults;
 using delivery::Settled;
 using Fate = delivery::PushResult::Fate;
 
@@ -27,6 +28,7 @@ std::string detail_of(std::string_view device, const PushResult& result) {
     std::string text;
     JsonWriter json{text};
     json.begin_object().field("device", device).field("provider", result.provider);
+    if (!result.app.empty()) json.field("app", result.app);
     if (result.outcome.status != 0)
         json.field("status", static_cast<std::uint64_t>(result.outcome.status));
     if (!result.outcome.reason.empty()) json.field("reason", result.outcome.reason);
@@ -74,7 +76,8 @@ PushJob job_of(const Statement& row) {
     device.expires = row.integer(27);
     job.inbox = row.integer(28);
     job.device_row = row.integer(29);
-    job.send = row.integer(30);
+    one.push_options = row.text(30);
+    job.send = row.integer(31);
     return job;
 }
 
@@ -84,15 +87,18 @@ struct SqlitePushQueue::ReadStatements {
     explicit ReadStatements(Database& db)
         : jobs(db, "SELECT j.id, j.due, j.attempts, j.queued, i.user, n.offset, n.id, n.status, "
                    "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
-                   "n.category, n.collapse_key, " +
+                   "n.category, n.collapse_key, coalesce(j.content, " +
                        data_of("n") +
-                       ", d.name, d.platform, d.token, d.p256dh, "
+                       "), d.name, d.platform, "
+                       "d.token, d.p256dh, "
                        "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires, j.inbox, "
-                       "j.device, "
-                       "n.send "
+                       "j.device, " +
+                       push_options_of("n") +
+                       ", n.send "
                        "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
                        "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
-                       "LEFT JOIN devices AS d ON d.id = j.device "
+                       // The row of a device that went may be another user's now.
+                       "LEFT JOIN devices AS d ON d.id = j.device AND d.user = i.user "
                        "WHERE j.lane = ?1 AND j.due <= ?2 AND (j.due, j.id) > (?3, ?4) "
                        "ORDER BY j.due, j.id LIMIT ?5"),
           next(db, "SELECT due FROM push_jobs WHERE lane = ?1 AND due > ?2 ORDER BY due LIMIT 1"),
@@ -241,16 +247,15 @@ void SqlitePushQueue::read(delivery::Priority lane, const PushCursor& after, Wal
 
 class SqlitePushQueue::Settle final : public WriteTask {
   public:
-    Settle(SqlitePushQueue& queue, std::vector<PushResult> results,
-           std::function<void(Settled)> tell)
+    Settle(SqlitePushQueue& queue, PushResults results, std::function<void(Settled)> tell)
         : queue_(queue), results_(std::move(results)), tell_(std::move(tell)) {}
 
     [[nodiscard]] Lane lane() const noexcept override { return Lane::high; }
-    [[nodiscard]] std::size_t bytes() const noexcept override { return results_.size() * 256; }
-    [[nodiscard]] std::size_t operations() const noexcept override { return results_.size(); }
+    [[nodiscard]] std::size_t bytes() const noexcept override { return results_->size() * 256; }
+    [[nodiscard]] std::size_t operations() const noexcept override { return results_->size(); }
     void apply() override {
         const Moment moment = queue_.inbox_.moment();
-        for (const PushResult& result : results_) settle(result, moment);
+        for (const PushResult& result : *results_) settle(result, moment);
     }
     void done() override {
         Settled settled;
@@ -333,11 +338,11 @@ class SqlitePushQueue::Settle final : public WriteTask {
     }
 
     SqlitePushQueue& queue_;
-    const std::vector<PushResult> results_;
+    const PushResults results_;
     std::function<void(Settled)> tell_;
 };
 
-void SqlitePushQueue::settle(std::vector<PushResult> results, std::function<void(Settled)> done) {
+void SqlitePushQueue::settle(PushResults results, std::function<void(Settled)> done) {
     writer_.post_always(std::make_unique<Settle>(*this, std::move(results), std::move(done)));
 }
 

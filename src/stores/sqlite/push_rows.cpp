@@ -8,14 +8,19 @@ namespace fanfare::stores {
 
 struct PushRows::Statements {
     explicit Statements(Database& db)
-        : devices(db, "SELECT id FROM devices WHERE user = ?1 AND (?2 >> platform & 1) <> 0 AND "
-                      "(expires IS NULL OR expires > ?3) ORDER BY id"),
-          devices_of_topic(db, "SELECT id FROM devices WHERE user = ?1 AND (?2 >> platform & 1) <> "
-                               "0 AND (expires IS NULL OR expires > ?3) AND EXISTS (SELECT 1 FROM "
-                               "device_topics WHERE topic = ?4 AND device = devices.id) "
-                               "ORDER BY id"),
+        : devices(db,
+                  "SELECT id FROM devices WHERE user = ?1 AND (expires IS NULL OR expires > ?3) "
+                  "AND instr(?2, char(10) || platform || ':' || coalesce(app, '') || char(10)) "
+                  "<> 0 ORDER BY id"),
+          devices_of_topic(
+              db, "SELECT id FROM devices WHERE user = ?1 AND (expires IS NULL OR expires > ?3) "
+                  "AND instr(?2, char(10) || platform || ':' || coalesce(app, '') || char(10)) "
+                  "<> 0 AND EXISTS (SELECT 1 FROM device_topics WHERE topic = ?4 AND device = "
+                  "devices.id) ORDER BY id"),
           add(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, queued) "
                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?2)"),
+          add_one(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, "
+                      "queued, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?2, ?7)"),
           find(db, columns + "lane = ?1 AND due = ?2 AND id = ?3"),
           of_device(db, columns + "inbox = ?1 AND device = ?2"),
           of_notification(db, columns + "inbox = ?1 AND offset = ?2"),
@@ -26,8 +31,9 @@ struct PushRows::Statements {
                    "id = ?3"),
           remove(db, "DELETE FROM push_jobs WHERE lane = ?1 AND due = ?2 AND id = ?3"),
           device(db, "SELECT name, platform, token FROM devices WHERE id = ?1"),
-          bury(db, "INSERT INTO dead_letters (inbox, offset, device, device_name, provider, "
-                   "status, reason, attempts, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+          bury(db, "INSERT INTO dead_letters (inbox, offset, device, provider, status, reason, "
+                   "attempts, time, content) SELECT inbox, offset, ?4, ?5, ?6, ?7, ?8, ?9, content "
+                   "FROM push_jobs WHERE lane = ?1 AND due = ?2 AND id = ?3"),
           drop_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1 AND offset = ?2"),
           drop_all_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1") {}
     inline static const std::string columns =
@@ -35,6 +41,7 @@ struct PushRows::Statements {
     Statement devices;
     Statement devices_of_topic;
     Statement add;
+    Statement add_one;
     Statement find;
     Statement of_device;
     Statement of_notification;
@@ -70,18 +77,26 @@ std::vector<PushJobRow> PushRows::all_of(Statement& rows) {
 }
 
 std::size_t PushRows::add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                          std::string_view user, std::string_view topic, delivery::Platforms served,
-                          WallMillis now) {
-    if (served == 0) return 0;
+                          std::string_view user, std::string_view topic,
+                          const delivery::PushReach& served, WallMillis now) {
+    if (served.empty()) return 0;
     std::size_t jobs = 0;
-    Statement& devices =
-        topic.empty() ? sql_->devices.bind(user, static_cast<int>(served), now)
-                      : sql_->devices_of_topic.bind(user, static_cast<int>(served), now, topic);
+    const std::string_view reach{served.text()};
+    Statement& devices = topic.empty() ? sql_->devices.bind(user, reach, now)
+                                       : sql_->devices_of_topic.bind(user, reach, now, topic);
     for (; devices.step(); ++jobs)
         sql_->add.bind(lane, now, ++last_id_, inbox, offset, devices.integer(0)).run();
     tally[lane] += static_cast<std::int64_t>(jobs);
     added = added || jobs != 0;
     return jobs;
+}
+
+void PushRows::add_one(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
+                       std::int64_t device, std::string_view content, WallMillis now) {
+    sql_->add_one.bind(lane, now, ++last_id_, inbox, offset, device, Statement::or_null(content))
+        .run();
+    ++tally[lane];
+    added = true;
 }
 
 std::optional<PushJobRow> PushRows::find(const PushTurn& turn) {
@@ -120,11 +135,13 @@ void PushRows::cancel(std::int64_t inbox, std::uint64_t offset) {
 void PushRows::forget(std::int64_t inbox, std::uint64_t offset) {
     cancel(inbox, offset);
     sql_->drop_letters.bind(inbox, offset).run();
+    letters -= database_.changes();
 }
 
 void PushRows::forget_all(std::int64_t inbox) {
     for (const PushJobRow& job : all_of(sql_->of_inbox.bind(inbox))) remove(job.turn);
     sql_->drop_all_letters.bind(inbox).run();
+    letters -= database_.changes();
 }
 
 std::optional<PushRows::DeviceName> PushRows::device(std::int64_t id) {
@@ -139,9 +156,11 @@ std::optional<PushRows::DeviceName> PushRows::device(std::int64_t id) {
 void PushRows::bury(const PushJobRow& job, std::string_view device_name,
                     const delivery::PushResult& result, std::uint32_t attempts, WallMillis now) {
     sql_->bury
-        .bind(job.inbox, job.offset, job.device, device_name, std::string_view{result.provider},
-              result.outcome.status, std::string_view{result.outcome.reason}, attempts, now)
+        .bind(job.turn.lane, job.turn.due, job.turn.id, device_name,
+              std::string_view{result.provider}, result.outcome.status,
+              std::string_view{result.outcome.reason}, attempts, now)
         .run();
+    ++letters;
     remove(job.turn);
 }
 

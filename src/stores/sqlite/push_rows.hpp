@@ -41,15 +41,19 @@ class PushRows {
 
     /// What this transaction does to the number of jobs, by lane; its owner clears it.
     std::array<std::int64_t, priority_count> tally{};
-    bool added = false; // the same: there are new ones
+    bool added = false;       // the same: there are new ones
+    std::int64_t letters = 0; // the same, to the number of dead letters
     /// Ids are above this.
     void ids_after(std::int64_t id) noexcept { last_id_ = id; }
 
     /// One job for each of the user's devices that a provider serves; with a topic, of those that
     /// have it. Returns how many.
     std::size_t add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                    std::string_view user, std::string_view topic, delivery::Platforms served,
-                    WallMillis now);
+                    std::string_view user, std::string_view topic,
+                    const delivery::PushReach& served, WallMillis now);
+    /// One job for one device. `content` empty: what its notification says.
+    void add_one(std::int64_t inbox, std::uint64_t offset, std::size_t lane, std::int64_t device,
+                 std::string_view content, WallMillis now);
     [[nodiscard]] std::optional<PushJobRow> find(const PushTurn& turn);
     [[nodiscard]] std::vector<PushJobRow> of_device(std::int64_t inbox, std::int64_t device);
     /// Whether anything of a notification still waits.

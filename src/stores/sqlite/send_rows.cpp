@@ -45,8 +45,8 @@ std::string sum_of_statuses() {
 struct SendRows::Statements {
     explicit Statements(Database& db)
         : make(db, "INSERT INTO sends (public, target, topic, priority, channels, created, "
-                   "expires, category, collapse_key, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "
-                   "?8, ?9, ?10)"),
+                   "expires, category, collapse_key, data, push_options) VALUES (?1, ?2, ?3, "
+                   "?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"),
           begin(db, "INSERT INTO send_progress (send, lane, place, after, cut, sweep, updated, "
                     "accepted, kept) VALUES (?1, ?2, 0, '', 0, ?3, ?4, ?5, 0)"),
           add_users(db, "INSERT INTO send_users (send, place, users) VALUES (?1, ?2, ?3)"),
@@ -113,7 +113,7 @@ std::int64_t SendRows::make(const Order& order, const delivery::NotificationId& 
               Statement::or_null(audience.topic), static_cast<int>(order.priority),
               static_cast<int>(order.channels), order.created, order.expires,
               Statement::or_null(order.category), Statement::or_null(order.collapse_key),
-              std::string_view{order.data})
+              std::string_view{order.data}, Statement::or_null(order.push_options))
         .run();
     const std::int64_t send = database_.last_row_id();
     sql_->begin.bind(send, static_cast<int>(order.priority), order.expires, now, order.users.size())

@@ -26,6 +26,13 @@ namespace fanfare::stores {
            ".data ELSE (SELECT sends.data FROM sends WHERE sends.id = " + table + ".send) END";
 }
 
+/// The same of what is for push alone.
+[[nodiscard]] inline std::string push_options_of(const std::string& table) {
+    return "CASE WHEN " + table + ".send IS NULL THEN " + table +
+           ".push_options ELSE (SELECT sends.push_options FROM sends WHERE sends.id = " + table +
+           ".send) END";
+}
+
 /// What a transaction does to the figures.
 struct SendTally {
     std::int64_t open = 0;   // whose audience is walked

@@ -207,6 +207,30 @@ TEST_CASE("dispatcher: a breaker opens for its provider alone, and closes by one
     CHECK(world.queue.size() == 0);
 }
 
+TEST_CASE("dispatcher: what ends with one connection is one failure", "[delivery][push]") {
+    PushWorld world;
+    world.apns.capacity = 100;
+    world.options.attempts = 100;
+    world.start();
+    world.put_many(100, Priority::critical, Platform::ios);
+    world.settle();
+    REQUIRE(world.apns.calls.size() == 100);
+    PushOutcome torn = failing;
+    torn.torn = true;
+    world.answer_all(world.apns, torn);
+    CHECK(metric(world, R"(push_breaker{provider="apns"})") == 0);
+    // Connection after connection: the service fails.
+    world.pass(40s, 1s);
+    for (int i = 0; i < 19; ++i) {
+        REQUIRE_FALSE(world.apns.calls.empty());
+        world.answer(world.apns, torn);
+        world.pass(1ms, 1ms);
+    }
+    CHECK(metric(world, R"(push_breaker{provider="apns"})") == 0);
+    world.answer(world.apns, torn);
+    CHECK(metric(world, R"(push_breaker{provider="apns"})") == 2);
+}
+
 TEST_CASE("dispatcher: a credential that is refused is left alone", "[delivery][push]") {
     PushWorld world;
     world.start();

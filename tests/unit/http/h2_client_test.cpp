@@ -235,6 +235,7 @@ TEST_CASE("h2 client: a reset tells whether the request may be sent again", "[ht
     REQUIRE(warm.world.wait_answers(2));
     CHECK(warm.world.results[1].kind == c.kind);
     CHECK(warm.world.results[1].reason == c.reason);
+    CHECK_FALSE(warm.world.results[1].torn);
     warm.server.answer(warm.server.requests()[2], 200);
     REQUIRE(warm.world.wait_answers(3));
     CHECK(warm.world.results[2].kind == Kind::response);
@@ -357,6 +358,8 @@ TEST_CASE("h2 client: a connection that breaks loses what was sent", "[http][h2_
     warm.server.close(0);
     REQUIRE(warm.world.wait_answers(21));
     CHECK(warm.world.count(Kind::lost) == 20);
+    for (const auto& [tag, result] : warm.world.results)
+        CHECK(result.torn == (result.kind == Kind::lost));
     CHECK(warm.world.each_once());
     CHECK(warm.world.pool->connections() == 0);
     warm.server.set_answer(true);

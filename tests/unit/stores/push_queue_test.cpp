@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <optional>
+
 namespace fanfare::stores {
 namespace {
 
@@ -16,10 +18,15 @@ using delivery::Status;
 using Fate = delivery::PushResult::Fate;
 
 constexpr delivery::Channels both = delivery::realtime | delivery::push;
-constexpr auto all_platforms = delivery::Platforms{0b111};
+delivery::PushReach all_platforms() {
+    delivery::PushReach reach;
+    for (const Platform platform : {Platform::ios, Platform::android, Platform::web})
+        reach.serve(platform, "");
+    return reach;
+}
 
 struct Pushes {
-    explicit Pushes(const std::string& path, delivery::Platforms served = all_platforms,
+    explicit Pushes(const std::string& path, const delivery::PushReach& served = all_platforms(),
                     const std::string& vfs = {})
         : node(path, vfs) {
         options.pushes_to = served;
@@ -30,13 +37,15 @@ struct Pushes {
     }
 
     void add_device(const std::string& user, const std::string& name,
-                    Platform platform = Platform::ios, WallMillis registered = 1'000) {
+                    Platform platform = Platform::ios, WallMillis registered = 1'000,
+                    const std::string& app = {}) {
         delivery::PushDevice device;
         device.user = user;
         device.name = name;
         device.platform = platform;
         device.token = name + "-token";
         device.registered = registered;
+        device.app = app;
         const auto put = node.ask<delivery::Registered>(
             [&](auto done) { return node.store().devices().put(device, 20, std::move(done)); });
         REQUIRE(put.code == Code::ok);
@@ -75,9 +84,10 @@ struct Pushes {
         made.outcome.reason = status == 200 ? "" : "why";
         return made;
     }
-    void settle(std::vector<PushResult> results) {
+    void settle(std::vector<PushResult> of) {
+        const auto results = std::make_shared<const std::vector<PushResult>>(std::move(of));
         const auto settled = node.ask<delivery::Settled>([&](auto done) {
-            node.store().push().settle(std::move(results), std::move(done));
+            node.store().push().settle(results, std::move(done));
             return true;
         });
         CHECK(settled.code == Code::ok);
@@ -120,7 +130,9 @@ TEST_CASE("push: who is away is pushed to at once, on each device", "[stores][pu
 TEST_CASE("push: only to platforms that are served, and where the route goes there",
           "[stores][push]") {
     TestFolder folder;
-    Pushes push{folder.file(), 0b100};
+    delivery::PushReach served;
+    served.serve(Platform::web, "");
+    Pushes push{folder.file(), served};
     push.add_device("ada", "phone");
     push.add_device("bo", "browser", Platform::web);
     CHECK(push.status(push.place("ada")) == Status::pending); // it waits in the inbox
@@ -130,6 +142,63 @@ TEST_CASE("push: only to platforms that are served, and where the route goes the
     CHECK(push.status(push.place("bo")) == Status::processing);
     CHECK(push.status(push.place("bo", delivery::push)) == Status::processing);
     CHECK(push.depth() == 2);
+}
+
+TEST_CASE("push: only to apps that have a credential for the platform", "[stores][push]") {
+    TestFolder folder;
+    delivery::PushReach served;
+    served.serve(Platform::ios, "");
+    served.serve(Platform::ios, "shop");
+    served.serve(Platform::web, "shop");
+    Pushes push{folder.file(), served};
+    push.add_device("ada", "plain");
+    push.add_device("ada", "shop", Platform::ios, 1'000, "shop");
+    push.add_device("ada", "unknown", Platform::ios, 1'000, "sho");
+    push.add_device("ada", "browser", Platform::web);
+    push.add_device("bo", "browser-2", Platform::web, 1'000, "shop");
+    CHECK(push.status(push.place("ada")) == Status::processing);
+    CHECK(push.status(push.place("bo", delivery::push)) == Status::processing);
+    const PushJobs jobs = push.jobs();
+    REQUIRE(jobs.jobs.size() == 3);
+    CHECK(jobs.jobs[0].device.name == "plain");
+    CHECK(jobs.jobs[1].device.name == "shop");
+    CHECK(jobs.jobs[1].device.app == "shop");
+    CHECK(jobs.jobs[2].device.name == "browser-2");
+}
+
+TEST_CASE("push: what is for push alone comes with the job", "[stores][push]") {
+    TestFolder folder;
+    Pushes push{folder.file()};
+    push.add_device("ada", "phone");
+    delivery::Order order = push.node.order({"ada"});
+    order.channels = delivery::push;
+    order.push_options = R"({"badge":3})";
+    REQUIRE(push.node.place(order).code == Code::ok);
+    push.place("ada", delivery::push);
+    const PushJobs jobs = push.jobs();
+    REQUIRE(jobs.jobs.size() == 2);
+    CHECK(jobs.jobs[0].notification.push_options == R"({"badge":3})");
+    CHECK(jobs.jobs[1].notification.push_options.empty());
+}
+
+TEST_CASE("push: what was for a device that is no more never goes to another", "[stores][push]") {
+    TestFolder folder;
+    std::optional<Pushes> push{std::in_place, folder.file()};
+    push->add_device("ada", "phone");
+    const auto id = push->place("ada", delivery::push);
+    const auto removed = push->node.ask<delivery::Unregistered>([&](auto done) {
+        return push->node.store().devices().remove("ada", "phone", std::move(done));
+    });
+    REQUIRE(removed.devices == 1);
+    SECTION("in the same process") {}
+    SECTION("after a restart") {
+        push.reset();
+        push.emplace(folder.file());
+    }
+    push->add_device("bo", "tablet"); // the newest row, as the phone was
+    CHECK(push->jobs().jobs.empty());
+    REQUIRE(push->node.wait([&] { return push->depth() == 0; }));
+    CHECK(push->status(id) == Status::failed);
 }
 
 TEST_CASE("push: after the last attempt in realtime, for critical after the first",

@@ -50,7 +50,7 @@ struct Sends : DeviceNode {
         set_options(fresh);
     }
     void pushes() {
-        options.pushes_to = 0b111;
+        options.pushes_to.serve(delivery::Platform::ios, {});
         options.ack_timeout = std::chrono::milliseconds{20};
         options.attempts = 1;
         set_options(options);
