@@ -46,6 +46,10 @@ void declare(CLI::App& app, Options& o) {
     app.add_option("--duration", o.duration_s,
                    "stop publishing after so many seconds; 5 if --messages is not given either")
         ->check(not_negative);
+    app.add_option("--notify", o.notify,
+                   "publish: notifications over this channel instead, to as many users as --rooms "
+                   "says, in turn")
+        ->check(CLI::IsMember({"realtime", "push"}));
     app.add_option("--payload", o.payload_bytes, "bytes of each message's data, as JSON")
         ->check(CLI::Range(64, 16 * 1024 * 1024));
     app.add_option("--data-file", o.data_file,
@@ -120,6 +124,9 @@ void check(Options& options) {
     }
     if (options.batch > 0 && options.mode != Mode::publish) {
         throw std::invalid_argument("--batch is for --mode publish");
+    }
+    if (!options.notify.empty() && (options.mode != Mode::publish || options.batch > 0)) {
+        throw std::invalid_argument("--notify is for --mode publish, without --batch");
     }
     if (options.ndjson && options.batch == 0) {
         throw std::invalid_argument("--ndjson needs --batch");

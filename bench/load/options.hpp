@@ -45,6 +45,9 @@ struct Options {
     std::uint64_t messages = 0; // 0: until duration_s is over
     double duration_s = 0;      // 0: until `messages` are sent
     std::size_t payload_bytes = 128;
+    /// Not messages into rooms but notifications, one for each user of that many (`rooms`), named
+    /// by `room_prefix` and index: their channel. Empty: messages.
+    std::string notify;
     std::string data_file; // JSON to send as "p" instead of a text of payload_bytes
     std::size_t batch = 0; // messages per request, mode publish; 0: one by POST …/publish
     bool ndjson = false;   // a batch is lines, not an array

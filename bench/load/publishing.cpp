@@ -42,6 +42,7 @@ Publishing::Publishing(Network& network, Tally& tally, Rooms& rooms, const Optio
     : options_(options), filler_(make_filler(options.payload_bytes)), tally_(tally), rooms_(rooms) {
     if (!options.data_file.empty()) data_json_ = read_line(options.data_file);
     target_ = options.dialect == Dialect::nchan ? "/pub?id="
+              : !options.notify.empty()         ? "/api/v1/notifications"
               : options.batch > 0               ? "/api/v1/publish/batch"
                                                 : "/api/v1/publish";
     head_ = " HTTP/1.1\r\nHost: " + network.server.host + "\r\n";
@@ -52,7 +53,8 @@ Publishing::Publishing(Network& network, Tally& tally, Rooms& rooms, const Optio
         publishers_.push_back(std::make_unique<Publisher>(
             network, tally, *this,
             Publisher::Settings{.patient = options.reconnect,
-                                .gets_positions = options.dialect == Dialect::fanfare}));
+                                .gets_positions = options.dialect == Dialect::fanfare &&
+                                                  options.notify.empty()}));
     }
 }
 
@@ -143,6 +145,10 @@ Room* Publishing::append_publish(Instant now) {
     Room* const room = rooms_.empty() ? nullptr : &rooms_[index];
     if (options_.dialect == Dialect::nchan && room != nullptr) {
         append_numbered(*room, message / options_.rooms + 1);
+    } else if (!options_.notify.empty()) {
+        fmt::format_to(std::back_inserter(body_),
+                       R"({{"user_id":"{}{}","title":"Order shipped","channels":["{}"],"data":)",
+                       options_.room_prefix, index, options_.notify);
     } else {
         fmt::format_to(std::back_inserter(body_), R"({{"room":"{}{}","data":)",
                        options_.room_prefix, index);

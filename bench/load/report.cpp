@@ -36,6 +36,7 @@ void write_settings(JsonWriter& json, const Options& o) {
     json.field("rate", o.rate);
     json.field("messages", o.messages);
     json.field("duration_s", o.duration_s);
+    json.field("notify", o.notify);
     json.field("payload_bytes", o.payload_bytes);
     json.field("data_file", o.data_file);
     json.field("batch", o.batch);

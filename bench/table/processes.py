@@ -51,6 +51,8 @@ class Processes:
         self.floor = os.environ.get("FANFARE_FLOOR", str(RELEASE / "fanfare-floor"))
         self.store_floor = os.environ.get("FANFARE_STORE_FLOOR", str(RELEASE / "fanfare-store-floor"))
         self.h2_client = os.environ.get("FANFARE_H2_CLIENT", str(RELEASE / "fanfare-h2-client"))
+        self.push_load = os.environ.get("FANFARE_PUSH_LOAD", str(RELEASE / "fanfare-push-load"))
+        self.push_sim = os.environ.get("FANFARE_PUSH_SIM", str(RELEASE / "bench/fanfare-push-sim"))
         self.load = os.environ.get("FANFARE_LOAD", str(RELEASE / "fanfare-load"))
         # Server and generator each on a core of its own; on a single core that would be no help.
         self.server_core, self.load_core = cores[:2] if len(cores) > 1 else (None, None)
@@ -73,7 +75,7 @@ class Processes:
             config.write_text(text_of_config, encoding="utf-8")
             with open(Path(directory) / "log", "w+b") as log:
                 command = [self.gateway, "serve", "--config", str(config)]
-                with self._server(command, pinned, log) as process:
+                with self.server(command, pinned, log) as process:
                     url = f"http://127.0.0.1:{port}/ready"
                     await_start(process, log, lambda: answers(url))
                     yield Server("gateway", process.pid, port, key)
@@ -83,7 +85,7 @@ class Processes:
         port = free_port()
         command = [self.floor, str(port), "--seconds", str(SERVER_SECONDS_MAX)]
         with tempfile.TemporaryFile() as log:
-            with self._server(command + ["--batch"] * batch, pinned, log) as process:
+            with self.server(command + ["--batch"] * batch, pinned, log) as process:
                 await_start(process, log, lambda: accepts(port))
                 yield Server("floor", process.pid, port, "none")
 
@@ -95,7 +97,7 @@ class Processes:
                 tempfile.TemporaryFile() as log:
             command = peer_command(name, port, Path(directory))
             environment = {"NODE_PATH": "/usr/share/nodejs:/usr/lib/nodejs"}
-            with self._server(command, True, log, environment) as process:
+            with self.server(command, True, log, environment) as process:
                 await_start(process, log, lambda: accepts(port))
                 # nginx serves in a worker; its master costs nothing and counts too.
                 pids = [process.pid, *children(process.pid)]
@@ -106,15 +108,15 @@ class Processes:
     def serve_other(self, command):
         """A server that speaks its own protocol; `command` makes its command of a port."""
         port = free_port()
-        with tempfile.TemporaryFile() as log, self._server(command(port), True, log) as process:
+        with tempfile.TemporaryFile() as log, self.server(command(port), True, log) as process:
             await_start(process, log, lambda: accepts(port))
             yield port
 
     @contextmanager
-    def _server(self, command, pinned, log, more_environment=None):
+    def server(self, command, pinned, log, more_environment=None):
         environment = {name: value for name, value in os.environ.items()
                        if not name.startswith("FANFARE_")}      # would override the configuration
-        with self._started(command, self.server_core if pinned else None,
+        with self.started(command, self.server_core if pinned else None,
                            env=environment | (more_environment or {}),
                            stdout=log, stderr=log) as process:
             watchdog = threading.Timer(SERVER_SECONDS_MAX, process.kill)
@@ -135,7 +137,7 @@ class Processes:
         command = self._load_command(server, arguments, timeout)
         if pinned and spin and self.load_core is not None:
             command.append("--spin")
-        with self._started(command, self.load_core if pinned else None, nice=nice, text=True,
+        with self.started(command, self.load_core if pinned else None, nice=nice, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 out, err = process.communicate(timeout=timeout + 15)
@@ -150,7 +152,7 @@ class Processes:
         command = self._load_command(server, arguments, timeout)
         command.remove("--quiet")
         reports = []
-        with self._started(command, self.load_core, text=True, bufsize=1,
+        with self.started(command, self.load_core, text=True, bufsize=1,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             progress = await_line(process, f" {phase} ", timeout)
             yield reports
@@ -186,19 +188,19 @@ class Processes:
 
     def run_pinned(self, command, timeout=60):
         """A program on the server's core, to its end; what it printed."""
-        with self._started(command, self.server_core, text=True, stdout=subprocess.PIPE,
+        with self.started(command, self.server_core, text=True, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE) as process:
             out, err = process.communicate(timeout=timeout)
         if process.returncode != 0:
             raise Failed(f"{Path(command[0]).name}: status {process.returncode}: {err}")
         return out
 
-    def run_client(self, command, timeout=120):
-        """A program on the generator's core, to its end; what it printed, and the CPU time of all of
+    def run_client(self, command, timeout=120, core=None):
+        """A program on the generator's core, or that one, to its end; what it printed, and the CPU time of all of
         it: no other child ends meanwhile."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        with self._started(command, self.load_core, text=True, stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE) as process:
+        with self.started(command, self.load_core if core is None else core, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             out, err = process.communicate(timeout=timeout)
         if process.returncode != 0:
             raise Failed(f"{Path(command[0]).name}: status {process.returncode}: {out}{err}")
@@ -208,7 +210,7 @@ class Processes:
     # -- both ---------------------------------------------------------------------------------
 
     @contextmanager
-    def _started(self, command, core, nice=0, **arguments):
+    def started(self, command, core, nice=0, **arguments):
         prefix = ["taskset", "--cpu-list", str(core)] if core is not None else []
         if nice > 0:
             prefix += ["nice", "-n", str(nice)]

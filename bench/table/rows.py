@@ -9,7 +9,8 @@ import latency
 import memory
 import publish
 import push_client
+import push_delivery
 
 ROWS = {}
-for module in (floor, memory, delivery, publish, push_client, durable, latency, connections, counts):
+for module in (floor, memory, delivery, publish, push_client, push_delivery, durable, latency, connections, counts):
     ROWS |= module.ROWS

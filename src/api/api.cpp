@@ -1,6 +1,8 @@
 #include "context.hpp"
 
 #include <fanfare/base/bytes.hpp>
+#include <fanfare/delivery/devices.hpp>
+#include <fanfare/net/reactor.hpp>
 #include <fanfare/room/message.hpp>
 
 #include <algorithm>
@@ -12,9 +14,10 @@ using http::Header;
 
 Api::Api(session::Sessions& sessions, room::IdempotencyLog& idempotency,
          const std::shared_ptr<const auth::ApiKeys>& keys, Metrics& metrics, Status status,
-         const Options& options, delivery::Inboxes* inboxes, delivery::Devices* devices)
+         const Options& options, delivery::Inboxes* inboxes, delivery::Devices* devices,
+         delivery::DeadLetters* letters)
     : context_(std::make_unique<Context>(sessions, idempotency, keys, metrics, std::move(status),
-                                         options, inboxes, devices)) {}
+                                         options, inboxes, devices, letters)) {}
 
 Api::~Api() = default;
 
@@ -26,12 +29,24 @@ void Api::add_routes(http::Router& router) {
     add_notification_routes(*context_, router);
     add_inbox_routes(*context_, router);
     add_device_routes(*context_, router);
+    add_dead_letter_routes(*context_, router);
     add_client_routes(router);
     if (context_->options.demo_page) add_page_routes(router);
 }
 
 void Api::add_operations(http::Router& router, bool open) {
     add_operation_routes(*context_, router, open);
+}
+
+std::function<bool(const delivery::PushDevice&)>
+devices_until_now(const Api::Context& context, const std::string& user, const std::string& name) {
+    return [user, name, now = context.sessions.reactor().wall()](const delivery::PushDevice& one) {
+        return one.user == user && (name.empty() || one.name == name) && one.registered <= now;
+    };
+}
+
+void Api::on_devices_gone(ForgetDevices forget) {
+    context_->forget_devices = std::move(forget);
 }
 
 void Api::reload(std::shared_ptr<const auth::ApiKeys> keys, const Options& options) {
@@ -77,7 +92,8 @@ bool is_media_type(std::string_view value, std::string_view wanted) noexcept {
 } // namespace
 
 bool require_store(const Api::Context& context, http::Exchange& exchange) {
-    if (context.inboxes != nullptr && context.devices != nullptr) return true;
+    if (context.inboxes != nullptr && context.devices != nullptr && context.letters != nullptr)
+        return true;
     exchange.respond(
         http::problem(Code::unavailable, "this gateway has no store for notifications"));
     return false;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -54,6 +55,14 @@ class BodyMembers final : public JsonMembers {
         return {};
     }
     [[nodiscard]] bool has(Member member) const noexcept { return (seen_ & bit(member)) != 0; }
+    /// For bodies in which a member that is not known must not be skipped: the error that names the
+    /// first one.
+    [[nodiscard]] Error refuse_others(std::string_view within = {}) const {
+        if (!other_) return {};
+        std::string field{within};
+        append_unescaped(field, *other_);
+        return wrong_member(std::move(field), "is not known here");
+    }
 
   private:
     static constexpr auto none = static_cast<Member>(names.size());
@@ -68,7 +77,10 @@ class BodyMembers final : public JsonMembers {
         if (repeated_) return;
         const Member member =
             name.find('\\') == std::string_view::npos ? member_of(name) : escaped_member(name);
-        if (member == none) return;
+        if (member == none) {
+            if (!other_) other_ = name;
+            return;
+        }
         repeated_ = has(member);
         seen_ |= bit(member);
         items_[count_++] = {member, value};
@@ -96,6 +108,7 @@ class BodyMembers final : public JsonMembers {
     std::size_t count_ = 0;
     bool repeated_ = false;
     unsigned seen_ = 0;
+    std::optional<std::string_view> other_; // the first that is not known, as it stands
 };
 
 /// Calls `read(value)` for the elements of a JSON array that has passed, until one returns an

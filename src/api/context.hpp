@@ -8,6 +8,7 @@
 #include <fanfare/api/api.hpp>
 #include <fanfare/http/exchange.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,15 +30,18 @@ struct Api::Context {
     // null: there is no store
     delivery::Inboxes* inboxes;
     delivery::Devices* devices;
+    delivery::DeadLetters* letters;
+    /// Without push there is nobody to tell.
+    ForgetDevices forget_devices = [](const auto& /*gone*/, const auto& then) { then(); };
 
     Context(session::Sessions& owner, room::IdempotencyLog& idempotency,
             std::shared_ptr<const auth::ApiKeys> accepted, Metrics& process_metrics,
             Status process_status, const Options& limits, delivery::Inboxes* users_inboxes,
-            delivery::Devices* users_devices)
+            delivery::Devices* users_devices, delivery::DeadLetters* dead_letters)
         : sessions(owner), keys(std::move(accepted)), metrics(process_metrics),
           status(std::move(process_status)), options(limits), publisher(owner.rooms(), idempotency),
           metrics_streams(owner.reactor(), process_metrics, status), inboxes(users_inboxes),
-          devices(users_devices) {}
+          devices(users_devices), letters(dead_letters) {}
 
     /// The key of a request, if it has the scope; else answers 401 or 403 and returns null.
     const auth::ApiKeyOptions* require(http::Exchange& exchange, auth::Scope scope);
@@ -48,6 +52,12 @@ struct Api::Context {
     const auth::ApiKeyOptions* known_ = nullptr;
     friend class Api;
 };
+
+/// Tells a user's devices (all, without a name) as they are registered now; what is registered anew
+/// behind this is not meant.
+[[nodiscard]] std::function<bool(const delivery::PushDevice&)>
+devices_until_now(const Api::Context& context, const std::string& user,
+                  const std::string& name = {});
 
 /// For bodies of JSON: answers 415 and returns false for another media type. No type is taken as
 /// JSON; `ndjson` is set if it is application/x-ndjson, which must be `allow`ed.
@@ -80,6 +90,7 @@ void add_user_routes(Api::Context& context, http::Router& router);
 void add_notification_routes(Api::Context& context, http::Router& router);
 void add_inbox_routes(Api::Context& context, http::Router& router);
 void add_device_routes(Api::Context& context, http::Router& router);
+void add_dead_letter_routes(Api::Context& context, http::Router& router);
 void add_operation_routes(Api::Context& context, http::Router& router, bool open);
 void add_client_routes(http::Router& router);
 void add_page_routes(http::Router& router);

@@ -8,8 +8,11 @@
 #include <fanfare/base/json_writer.hpp>
 #include <fanfare/delivery/devices.hpp>
 
+#include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace fanfare::api {
 namespace {
@@ -50,13 +53,27 @@ void register_device(Api::Context& context, http::Exchange& exchange) {
         exchange.respond(http::problem(error));
         return;
     }
+    const std::vector<std::string>& apps = context.options.push_apps;
+    if (!device.app.empty() && std::find(apps.begin(), apps.end(), device.app) == apps.end())
+        return refuse(exchange, "app", "`app` is none of those that are configured");
     const AnswerTo to{exchange};
-    const auto answer = [to, receipt = Receipt{device}](const Registered& registered) {
+    // Whoever had the token is not pushed to with it any more: it is somebody else's phone now.
+    const auto others = [platform = device.platform, token = device.token, user = device.user,
+                         name = device.name](const PushDevice& other) {
+        return other.platform == platform && other.token == token &&
+               (other.user != user || other.name != name);
+    };
+    const auto answer = [&context, to, receipt = Receipt{device},
+                         others](const Registered& registered) {
         if (to.failed(registered.code, registered.detail)) return;
-        to.with([&](http::Response& response) {
-            response.status = registered.fresh ? 201 : 200;
-            receipt.write(response.body);
-        });
+        const auto tell = [to, receipt, fresh = registered.fresh] {
+            to.with([&](http::Response& response) {
+                response.status = fresh ? 201 : 200;
+                receipt.write(response.body);
+            });
+        };
+        if (!registered.taken) return tell();
+        context.forget_devices(others, tell);
     };
     if (!context.devices->put(std::move(device), context.options.devices_max, answer))
         static_cast<void>(to.failed(Code::unavailable, store_is_busy));
@@ -85,9 +102,11 @@ void unregister_device(Api::Context& context, http::Exchange& exchange) {
     if (const char* const fault = name ? room::id_fault(*name) : nullptr)
         return refuse(exchange, "device_id", std::string{"`device_id` "} + fault);
     const AnswerTo to{exchange};
-    const auto answer = [to](const delivery::Unregistered& removed) {
+    const auto answer = [&context, to, gone = devices_until_now(context, *user, name.value_or(""))](
+                            const delivery::Unregistered& removed) {
         if (to.failed(removed.code, removed.detail)) return;
-        to.with([](http::Response& response) { response.status = 204; });
+        context.forget_devices(
+            gone, [to] { to.with([](http::Response& response) { response.status = 204; }); });
     };
     if (!context.devices->remove(*user, name.value_or(std::string{}), answer))
         static_cast<void>(to.failed(Code::unavailable, store_is_busy));

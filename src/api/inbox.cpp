@@ -201,22 +201,26 @@ void export_user(Api::Context& context, http::Exchange& exchange) {
 void erase_user(Api::Context& context, http::Exchange& exchange) {
     const std::string* const user = require_user(exchange);
     if (user == nullptr) return;
-    context.inboxes->erase(*user,
-                           [to = AnswerTo{exchange}, name = *user](const delivery::Erased& erased) {
-                               if (to.failed(erased.code, erased.detail)) return;
-                               to.with([&](http::Response& response) {
-                                   JsonWriter{response.body}
-                                       .begin_object()
-                                       .field("user", name)
-                                       .key("erased")
-                                       .begin_object()
-                                       .field("notifications", erased.notifications)
-                                       .field("devices", erased.devices)
-                                       .field("push_devices", erased.push_devices)
-                                       .end_object()
-                                       .end_object();
-                               });
-                           });
+    const auto answer = [to = AnswerTo{exchange}, name = *user](const delivery::Erased& erased) {
+        to.with([&](http::Response& response) {
+            JsonWriter{response.body}
+                .begin_object()
+                .field("user", name)
+                .key("erased")
+                .begin_object()
+                .field("notifications", erased.notifications)
+                .field("devices", erased.devices)
+                .field("push_devices", erased.push_devices)
+                .end_object()
+                .end_object();
+        });
+    };
+    context.inboxes->erase(
+        *user, [&context, to = AnswerTo{exchange}, answer,
+                gone = devices_until_now(context, *user)](const delivery::Erased& erased) {
+            if (to.failed(erased.code, erased.detail)) return;
+            context.forget_devices(gone, [answer, erased] { answer(erased); });
+        });
 }
 
 } // namespace

@@ -24,11 +24,14 @@ enum class Member : std::uint8_t {
     ttl,
     collapse_key,
     category,
-    idempotency_key
+    idempotency_key,
+    badge,
+    sound,
+    silent
 };
-constexpr std::array<std::string_view, 11> names{
-    "user_id",  "user_ids", "title",        "body",     "data",           "channels",
-    "priority", "ttl",      "collapse_key", "category", "idempotency_key"};
+constexpr std::array<std::string_view, 14> names{
+    "user_id",      "user_ids", "title",           "body",  "data",  "channels", "priority", "ttl",
+    "collapse_key", "category", "idempotency_key", "badge", "sound", "silent"};
 using Members = BodyMembers<Member, names>;
 
 enum class ReadMember : std::uint8_t { offset, all };
@@ -97,6 +100,32 @@ Error read_ttl(std::string_view value, std::optional<std::chrono::seconds>& to) 
     return {};
 }
 
+Error read_badge(std::string_view value, std::optional<std::uint32_t>& to) {
+    constexpr std::uint64_t max = NotificationBody::badge_max;
+    const auto number = whole_number(value, max + 1);
+    if (!number || *number > max)
+        return wrong_member("badge", "must be an integer from 0 to 2147483647");
+    to = static_cast<std::uint32_t>(*number);
+    return {};
+}
+
+Error read_silent(std::string_view value, bool& to) {
+    if (value != "true" && value != "false") return wrong_member("silent", "must be true or false");
+    to = value == "true";
+    return {};
+}
+
+/// A push that only wakes the app cannot show or sound: Apple refuses it, and others would show it.
+Error check_silent(const NotificationBody& body) {
+    const char* shown = nullptr;
+    if (!body.title.empty()) shown = "title";
+    if (!body.body.empty()) shown = "body";
+    if (body.badge) shown = "badge";
+    if (!body.sound.empty()) shown = "sound";
+    if (!body.silent || shown == nullptr) return {};
+    return wrong_member("silent", std::string{"and `"} + shown + "` exclude each other");
+}
+
 Error read(Member member, std::string_view value, std::size_t users_max, NotificationBody& to) {
     switch (member) {
     case Member::user_id:
@@ -123,6 +152,12 @@ Error read(Member member, std::string_view value, std::size_t users_max, Notific
         return read_text(value, "category", word_fault, to.category);
     case Member::idempotency_key:
         return read_text(value, "idempotency_key", room::id_fault, to.key);
+    case Member::badge:
+        return read_badge(value, to.badge);
+    case Member::sound:
+        return read_text(value, "sound", word_fault, to.sound);
+    case Member::silent:
+        return read_silent(value, to.silent);
     }
     return {};
 }
@@ -143,7 +178,19 @@ Error parse_notification(std::string_view text, std::size_t users_max, Notificat
     if (body.users.empty()) return wrong_member("user_id", "is missing");
     if (body.title.empty() && body.body.empty() && body.data.empty())
         return {Code::bad_request, "one of `title`, `body` and `data` must be there", "title"};
-    return {};
+    return check_silent(body);
+}
+
+std::string push_options(const NotificationBody& body) {
+    std::string text;
+    if (!body.badge && body.sound.empty() && !body.silent) return text;
+    JsonWriter json{text};
+    json.begin_object();
+    if (body.badge) json.field("badge", std::uint64_t{*body.badge});
+    if (!body.sound.empty()) json.field("sound", body.sound);
+    if (body.silent) json.field_bool("silent", true);
+    json.end_object();
+    return text;
 }
 
 std::string client_data(const NotificationBody& body, WallMillis created) {
@@ -169,6 +216,9 @@ std::uint64_t fingerprint(const NotificationBody& body) {
     asked.append(delivery::priority_name(body.priority)).append("\n");
     asked.append(std::to_string(body.channels)).append("\n");
     asked.append(body.ttl ? std::to_string(body.ttl->count()) : std::string{}).append("\n");
+    // No JSON begins like this: without them it is what it was before there were any.
+    if (const std::string options = push_options(body); !options.empty())
+        asked.append("push ").append(options).append("\n");
     return lasting_fingerprint(asked.append(body.data));
 }
 

@@ -18,20 +18,25 @@ namespace fanfare::api {
 
 /// Views show the text.
 struct NotificationBody {
-    std::vector<std::string> users; // one, or those of `user_ids`; none twice
-    bool many = false;              // `user_ids` was given
-    std::string_view title;         // a JSON string as it came, quotes and all; empty: none
-    std::string_view body;          // the same
-    std::string_view data;          // JSON as it came; empty: none
+    std::vector<std::string> users;  // one, or those of `user_ids`; none twice
+    bool many = false;               // `user_ids` was given
+    std::string_view title;          // a JSON string as it came, quotes and all; empty: none
+    std::string_view body;           // the same
+    std::string_view data;           // JSON as it came; empty: none
     delivery::Channels channels = 0; // none: those that are served
     delivery::Priority priority = delivery::Priority::normal;
     std::optional<std::chrono::seconds> ttl; // at most `ttl_max`
     std::string collapse_key;                // empty: none
     std::string category;                    // empty: none
-    std::string key;                         // of idempotency; empty: none
+    // For push alone:
+    std::optional<std::uint32_t> badge; // at most `badge_max`
+    std::string sound;                  // empty: none
+    bool silent = false;                // then none of title, body, badge and sound is there
+    std::string key;                    // of idempotency; empty: none
 
     /// Longer ones are taken as this, so that milliseconds fit whatever number comes.
     static constexpr std::chrono::seconds ttl_max = std::chrono::hours{24 * 36'500};
+    static constexpr std::uint32_t badge_max = 0x7fff'ffff; // phones count in 32 bits
 };
 
 /// Overwrites `body`. Returns what is wrong; then `body` is worth nothing. `users_max`: of
@@ -43,6 +48,9 @@ struct NotificationBody {
 /// `{"title","body","data","category","priority","created"}`, of which the first four are there
 /// if they were given.
 [[nodiscard]] std::string client_data(const NotificationBody& body, WallMillis created);
+
+/// What is for push alone, as delivery::Notification has it.
+[[nodiscard]] std::string push_options(const NotificationBody& body);
 
 /// All that was asked for, the same in every process: another one under the same key is a conflict.
 [[nodiscard]] std::uint64_t fingerprint(const NotificationBody& body);

@@ -18,7 +18,7 @@ using Timeline = std::vector<TimelineEntry>;
 
 constexpr bool is_about_push(Event event) noexcept {
     return event == Event::push_sent || event == Event::push_retry || event == Event::push_failed ||
-           event == Event::device_dropped;
+           event == Event::device_dropped || event == Event::redriven || event == Event::discarded;
 }
 
 std::string_view push_status(Event event) noexcept {
@@ -28,6 +28,8 @@ std::string_view push_status(Event event) noexcept {
         return delivery::status_name(Status::sent);
     case Event::push_retry:
         return delivery::status_name(Status::retry);
+    case Event::redriven:
+        return delivery::status_name(Status::processing);
     default:
         return delivery::status_name(Status::failed);
     }
@@ -122,6 +124,8 @@ void write_detail(JsonWriter& json, const TimelineEntry& entry) {
     case Event::push_retry:
     case Event::push_failed:
     case Event::device_dropped:
+    case Event::redriven:
+    case Event::discarded:
         json.key("push").raw(entry.detail);
         return;
     default:

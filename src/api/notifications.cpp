@@ -24,6 +24,7 @@ delivery::Order order_of(Api::Context& context, NotificationBody& body, const st
     delivery::Order order;
     order.created = context.sessions.reactor().wall();
     order.data = client_data(body, order.created);
+    order.push_options = push_options(body);
     order.expires =
         order.created + std::min(body.ttl ? milliseconds{*body.ttl} : ttl_max, ttl_max).count();
     order.priority = body.priority;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <exception>
 #include <iostream>
+#include <tuple>
 
 namespace fanfare::app {
 namespace {
@@ -17,6 +18,7 @@ struct Arguments {
     TokenCommand token;
     bool test_key = false;
     PublishCommand publish;
+    DeadLettersCommand letters;
     TopCommand top;
     StoreCommand store;
 };
@@ -27,6 +29,7 @@ struct Commands {
     CLI::App* token = nullptr;
     CLI::App* apikey_new = nullptr;
     CLI::App* publish = nullptr;
+    CLI::App* letters = nullptr;
     CLI::App* top = nullptr;
     CLI::App* store = nullptr;
     CLI::App* version = nullptr;
@@ -58,6 +61,63 @@ void add_publish_options(CLI::App& command, PublishCommand& publish) {
     command.add_option("--event", publish.event, "Event name");
     command.add_option("--id", publish.id, "Idempotency key: a repeat does nothing");
     command.add_flag("--ephemeral", publish.ephemeral, "Not numbered and not kept");
+}
+
+void add_letter_filters(CLI::App& command, DeadLettersCommand& letters) {
+    command.add_option("--user", letters.user, "Of this user");
+    command.add_option("--device", letters.device, "Of this device_id");
+    command.add_option("--provider", letters.provider, "Given up at this one: apns, fcm, webpush");
+    command.add_option("--reason", letters.reason, "For this reason, the whole text of it");
+    command.add_option("--notification", letters.notification, "Of the notification of this id");
+    command.add_option("--since", letters.since, "Given up then or later, 2026-11-20T10:58:00Z");
+    command.add_option("--until", letters.until, "Given up before, 2026-11-20T10:58:00Z");
+}
+
+void add_letter_edits(CLI::App& command, DeadLettersCommand& letters) {
+    command.add_option("--title", letters.title, "Another title");
+    command.add_option("--body", letters.body, "Another text");
+    command.add_option("--data", letters.data, "Other data, as JSON");
+    command.add_option("--ttl", letters.ttl, "Seconds to live, from the redrive on")
+        ->check(CLI::PositiveNumber);
+    command.add_option("--remove", letters.remove, "title, body, data or ttl; repeatable")
+        ->type_name("NAME")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->check(CLI::IsMember({"title", "body", "data", "ttl"}));
+}
+
+void add_letter_commands(CLI::App& letters, DeadLettersCommand& command) {
+    using Action = DeadLettersCommand::Action;
+    letters.require_subcommand(1);
+    const auto add = [&](const char* name, const char* help, Action action) {
+        CLI::App* const one = letters.add_subcommand(name, help);
+        one->add_option("--url", command.url, "The gateway")->capture_default_str();
+        one->add_option("--key", command.key, "API key with scope admin; else FANFARE_API_KEY");
+        one->add_flag("--json", command.json, "The API's answer as it is");
+        one->callback([&command, action] { command.action = action; });
+        return one;
+    };
+    CLI::App* const list = add("list", "List them, newest first", Action::list);
+    add_letter_filters(*list, command);
+    list->add_flag("--oldest", command.oldest, "Oldest first");
+    list->add_option("--limit", command.limit, "So many; default 100, at most 1,000")
+        ->check(CLI::PositiveNumber);
+    list->add_option("--cursor", command.cursor, "Go on where a list said that there is more");
+    CLI::App* const show = add("show", "Show one, with its content", Action::show);
+    show->add_option("id", command.ids, "The letter")->required()->expected(1);
+    CLI::App* const edit = add("edit", "Change what one says when it is sent again", Action::edit);
+    edit->add_option("id", command.ids, "The letter")->required()->expected(1);
+    add_letter_edits(*edit, command);
+    for (const auto& [name, help, action] :
+         {std::tuple{"redrive", "Send them again; oldest first", Action::redrive},
+          std::tuple{"discard", "Throw them away; oldest first", Action::discard}}) {
+        CLI::App* const many = add(name, help, action);
+        many->add_option("ids", command.ids, "The letters; or filters, or --all");
+        add_letter_filters(*many, command);
+        many->add_flag("--all", command.all, "All there are");
+        many->add_option("--limit", command.limit, "At most so many; default 1,000, at most 10,000")
+            ->check(CLI::PositiveNumber);
+    }
 }
 
 void add_top_options(CLI::App& command, TopCommand& top) {
@@ -110,6 +170,9 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
     commands.apikey_new->add_flag("--test", arguments.test_key, "Begin it with sk_test_");
     commands.publish = app.add_subcommand("publish", "Publish one message");
     add_publish_options(*commands.publish, arguments.publish);
+    commands.letters =
+        app.add_subcommand("dead-letters", "List, mend and send again what push gave up");
+    add_letter_commands(*commands.letters, arguments.letters);
     commands.top = app.add_subcommand("top", "Watch a running gateway");
     add_top_options(*commands.top, arguments.top);
     commands.store = app.add_subcommand("store", "Check, copy and shrink the store's file");
@@ -127,8 +190,8 @@ int run(const Commands& commands, Arguments& arguments, Terminal& terminal) {
     const bool serve =
         commands.serve->parsed() ||
         !(commands.check->parsed() || commands.token->parsed() || commands.apikey_new->parsed() ||
-          commands.publish->parsed() || commands.top->parsed() || commands.store->parsed() ||
-          commands.version->parsed());
+          commands.publish->parsed() || commands.letters->parsed() || commands.top->parsed() ||
+          commands.store->parsed() || commands.version->parsed());
     if (arguments.version || commands.version->parsed()) return run_version(terminal);
     if (serve) return run_serve(arguments.config, terminal);
     if (commands.token->parsed()) {
@@ -153,6 +216,7 @@ int run(const Commands& commands, Arguments& arguments, Terminal& terminal) {
         return run_check_config(arguments.check, terminal);
     }
     if (commands.apikey_new->parsed()) return run_apikey_new(arguments.test_key, terminal);
+    if (commands.letters->parsed()) return run_dead_letters(arguments.letters, terminal);
     if (commands.top->parsed()) return run_top(arguments.top, terminal);
     return run_publish(arguments.publish, terminal);
 }

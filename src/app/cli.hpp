@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,38 @@ struct PublishCommand {
 int run_publish(const PublishCommand& command, Terminal& terminal);
 /// Body of `POST /api/v1/publish`. `data` is JSON.
 [[nodiscard]] std::string publish_body(const PublishCommand& command);
+
+struct DeadLettersCommand {
+    enum class Action : std::uint8_t { list, show, edit, redrive, discard };
+    Action action = Action::list;
+    std::vector<std::string> ids; // show, edit: one
+    // of list, redrive, discard; empty: any
+    std::string user;
+    std::string device;
+    std::string provider;
+    std::string reason;
+    std::string notification;
+    std::string since; // RFC 3339
+    std::string until;
+    bool all = false;        // redrive, discard
+    bool oldest = false;     // list
+    std::string cursor;      // list
+    std::uint64_t limit = 0; // 0: the API's default
+    // of edit
+    std::optional<std::string> title;
+    std::optional<std::string> body;
+    std::optional<std::string> data;  // JSON
+    std::optional<std::uint64_t> ttl; // seconds
+    std::vector<std::string> remove;  // names of the above
+    std::string url = "http://127.0.0.1:8080";
+    std::string key;   // empty: FANFARE_API_KEY
+    bool json = false; // the API's answer as it is
+};
+/// Lists, shows, changes, sends again or throws away what push gave up.
+int run_dead_letters(const DeadLettersCommand& command, Terminal& terminal);
+/// Bodies of `PATCH /api/v1/dead-letters/{id}` and `POST …/redrive`, `…/discard`.
+[[nodiscard]] std::string letter_edit_body(const DeadLettersCommand& command);
+[[nodiscard]] std::string letter_order_body(const DeadLettersCommand& command);
 
 struct TopCommand {
     std::string url = "http://127.0.0.1:8080";

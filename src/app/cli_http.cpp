@@ -29,7 +29,7 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* to) {
 }
 
 HttpAnswer call(const std::string& url, const std::vector<std::string>& lines,
-                const std::string* post) {
+                const std::string* body, const char* method = nullptr) {
     HttpAnswer answer;
     const std::unique_ptr<CURL, EasyFreer> easy{curl_easy_init()};
     curl_slist* list = nullptr;
@@ -41,11 +41,12 @@ HttpAnswer call(const std::string& url, const std::vector<std::string>& lines,
     curl_easy_setopt(handle, CURLOPT_URL, url.c_str());
     curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers.get());
-    if (post != nullptr) {
-        curl_easy_setopt(handle, CURLOPT_POSTFIELDS, post->c_str());
+    if (body != nullptr) { // a POST, if nothing else is said
+        curl_easy_setopt(handle, CURLOPT_POSTFIELDS, body->c_str());
         curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE,
-                         static_cast<curl_off_t>(post->size()));
+                         static_cast<curl_off_t>(body->size()));
     }
+    if (method != nullptr) curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, connect_seconds_max);
     curl_easy_setopt(handle, CURLOPT_TIMEOUT, answer_seconds_max);
     curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
@@ -60,6 +61,13 @@ HttpAnswer call(const std::string& url, const std::vector<std::string>& lines,
     return answer;
 }
 
+HttpAnswer send_json(const std::string& url, const std::string& key, const std::string& body,
+                     const char* method) {
+    std::vector<std::string> lines{"Content-Type: application/json", "Expect:"};
+    if (!key.empty()) lines.push_back("X-API-Key: " + key);
+    return call(url, lines, &body, method);
+}
+
 } // namespace
 
 HttpAnswer http_get(const std::string& url, const std::string& key) {
@@ -69,9 +77,27 @@ HttpAnswer http_get(const std::string& url, const std::string& key) {
 }
 
 HttpAnswer http_post_json(const std::string& url, const std::string& key, const std::string& body) {
-    std::vector<std::string> lines{"Content-Type: application/json", "Expect:"};
-    if (!key.empty()) lines.push_back("X-API-Key: " + key);
-    return call(url, lines, &body);
+    return send_json(url, key, body, nullptr);
+}
+
+HttpAnswer http_patch_json(const std::string& url, const std::string& key,
+                           const std::string& body) {
+    return send_json(url, key, body, "PATCH");
+}
+
+std::string percent_encoded(std::string_view text) {
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                           (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+        if (plain)
+            out += c;
+        else
+            out.append({'%', digits[byte >> 4U], digits[byte & 15U]});
+    }
+    return out;
 }
 
 std::string api_key(const std::string& given, const Environment& environment) {

@@ -55,10 +55,11 @@ std::string size_text(std::uint64_t bytes) {
 
 std::string counts(const stores::SqliteCheck& check) {
     return fmt::format("schema {}, {} rooms, {} messages, {} publish keys, {} inboxes, "
-                       "{} notifications, {} devices",
+                       "{} notifications, {} devices, {} dead letters",
                        check.schema, grouped(check.rooms), grouped(check.messages),
                        grouped(check.publish_keys), grouped(check.inboxes),
-                       grouped(check.notifications), grouped(check.devices));
+                       grouped(check.notifications), grouped(check.devices),
+                       grouped(check.dead_letters));
 }
 
 int check(const std::string& path, Terminal& terminal) {
@@ -116,6 +117,7 @@ std::string json_of(const std::string& path, const stores::SqliteStats& stats) {
         .field("notifications", stats.notifications)
         .field("pending", stats.pending)
         .field("devices", stats.devices)
+        .field("dead_letters", stats.dead_letters)
         .key("largest")
         .begin_array();
     for (const stores::SqliteStats::Room& room : stats.largest)
@@ -152,6 +154,7 @@ void print(const std::string& path, const stores::SqliteStats& stats, std::ostre
     line("notifications",
          fmt::format("{} ({} pending)", grouped(stats.notifications), grouped(stats.pending)));
     line("devices", grouped(stats.devices));
+    line("dead letters", grouped(stats.dead_letters));
     if (stats.largest.empty()) return;
     out << fmt::format("\n{:>12}{:>14}{:>14}  {}\n", "messages", "payloads", "offset", "room");
     for (const stores::SqliteStats::Room& room : stats.largest)

@@ -12,6 +12,7 @@
 #include <fanfare/auth/options.hpp>
 #include <fanfare/base/log.hpp>
 #include <fanfare/delivery/options.hpp>
+#include <fanfare/http/h2_client.hpp>
 #include <fanfare/http/server.hpp>
 #include <fanfare/room/options.hpp>
 #include <fanfare/room/rules.hpp>
@@ -66,19 +67,25 @@ struct StoreOptions {
     std::size_t queue_bytes_max = std::size_t{64} * 1024 * 1024; // waiting for the disk; more: 503
     std::string redis_url = "redis://127.0.0.1:6379";            // may hold a password
 };
-struct ApnsOptions { // `key` and `ca` are paths; key empty: off
+/// `key`, `certificate`, `certificate_key` and `ca` are paths; neither key nor certificate: off.
+struct ApnsOptions {
     std::string endpoint = "https://api.push.apple.com";
     std::string key;
     std::string key_id;
     std::string team_id;
+    std::string certificate; // instead of the three above
+    std::string certificate_key;
     std::string topic;
     std::string ca;
-    std::string key_text; // of the file; a secret
+    std::size_t rate = 0; // pushes per second; 0: no bound
+    std::string key_text; // of the file, of the certificate's key in certificate mode; a secret
+    std::string certificate_text; // of the file
 };
 struct FcmOptions { // `service_account` and `ca` are paths; service_account empty: off
     std::string service_account;
     std::string endpoint = "https://fcm.googleapis.com";
     std::string ca;
+    std::size_t rate = 0;     // pushes per second; 0: no bound
     std::string account_text; // of the file; a secret
 };
 struct WebPushOptions { // `private_key` and `ca` are paths; private_key empty: off
@@ -86,7 +93,15 @@ struct WebPushOptions { // `private_key` and `ca` are paths; private_key empty: 
     std::string private_key;
     std::string ca;
     bool private_addresses = false; // endpoints in private networks are pushed to
+    std::size_t rate = 0;           // pushes per second; 0: no bound
     std::string key_text;           // of the file; a secret
+};
+/// The credentials of one app; those without a name are of the devices that name no app.
+struct PushApp {
+    std::string name;
+    ApnsOptions apns;
+    FcmOptions fcm;
+    WebPushOptions webpush;
 };
 
 struct Config {
@@ -110,10 +125,10 @@ struct Config {
     BrokerOptions broker;
     StoreOptions store;
     delivery::InboxOptions inbox;
-    ApnsOptions apns;
-    FcmOptions fcm;
-    WebPushOptions webpush;
-    delivery::PushOptions push;
+    PushApp push_app;               // without a name
+    std::vector<PushApp> push_apps; // the others
+    http::H2ProxyOptions push_proxy;
+    delivery::PushOptions push; // but for the rates of credentials
     log::Options log;
 
     /// Only requests whose Host is loopback are served, and there is a demo page at `/`.

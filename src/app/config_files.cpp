@@ -147,6 +147,14 @@ std::string certificate_fault(const std::string& pem) {
     return "holds no PEM certificate (-----BEGIN CERTIFICATE-----)";
 }
 
+int certificate_days_left(const std::string& pem) {
+    const Certificate certificate = read_certificate(pem);
+    int days = 0;
+    int seconds = 0;
+    ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate.get()));
+    return seconds < 0 ? days - 1 : days;
+}
+
 bool is_pair(const std::string& certificate_pem, const std::string& key_pem) {
     const Certificate certificate = read_certificate(certificate_pem);
     const Key key = read_private(key_pem);

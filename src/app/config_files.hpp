@@ -26,6 +26,8 @@ struct KeyCheck {
 [[nodiscard]] KeyCheck check_private_key(const std::string& pem);
 /// Why `pem` holds no certificates; empty: it does.
 [[nodiscard]] std::string certificate_fault(const std::string& pem);
+/// Whole days until the first certificate is over; below 0: it is. `pem` holds one.
+[[nodiscard]] int certificate_days_left(const std::string& pem);
 /// True if the first certificate is for that private key.
 [[nodiscard]] bool is_pair(const std::string& certificate_pem, const std::string& key_pem);
 

@@ -265,41 +265,83 @@ KeyTable<Config> backend_keys() {
     };
 }
 
-KeyTable<Config> push_keys() {
+/// The credentials of one app: `app` leads from the table's target to its PushApp, and is empty
+/// where that is the target.
+template <class Target, class... App>
+KeyTable<Target> credential_keys(const std::string& prefix, App... app) {
     const auto id = text("an id of 10 characters", 10, 10);
     const auto ca = file("a PEM file");
     const auto endpoint = url({"https", "http"});
-    return {
-        key("push.apns.endpoint", endpoint, "Apple's server", &Config::apns,
-            &ApnsOptions::endpoint),
-        key("push.apns.key", file("a .p8 file"), "the signing key, EC P-256", &Config::apns,
-            &ApnsOptions::key),
-        key("push.apns.key_id", id, "of the signing key", &Config::apns, &ApnsOptions::key_id),
-        key("push.apns.team_id", id, "of the developer account", &Config::apns,
-            &ApnsOptions::team_id),
-        key("push.apns.topic", text("a bundle id", 1, 255), "the app's bundle id", &Config::apns,
-            &ApnsOptions::topic),
-        key("push.apns.ca", ca, "who signs the server; empty: the system's", &Config::apns,
-            &ApnsOptions::ca),
-        key("push.fcm.service_account", file("a JSON file"), "the service account's key",
-            &Config::fcm, &FcmOptions::service_account),
-        key("push.fcm.endpoint", endpoint, "Google's server", &Config::fcm, &FcmOptions::endpoint),
-        key("push.fcm.ca", ca, "who signs the server; empty: the system's", &Config::fcm,
-            &FcmOptions::ca),
-        key("push.webpush.subject", text("a contact such as mailto:ops@example.com", 1, 255),
-            "contact for push services", &Config::webpush, &WebPushOptions::subject),
-        key("push.webpush.private_key", file("a PEM file"), "VAPID key, EC P-256", &Config::webpush,
-            &WebPushOptions::private_key),
-        key("push.webpush.ca", ca, "who signs the servers; empty: the system's", &Config::webpush,
-            &WebPushOptions::ca),
-        key("push.webpush.private_addresses", boolean(),
-            "endpoints at private addresses are pushed to, e.g. of a push service of your own",
-            &Config::webpush, &WebPushOptions::private_addresses),
-        key("push.attempts", count(1, 100), "at one device, in all; then it is a dead letter",
-            &Config::push, &delivery::PushOptions::attempts),
-        key("push.backoff", duration(10ms, 1h), "before the second attempt; then it doubles",
-            &Config::push, &delivery::PushOptions::backoff_start),
+    const auto rate = count(0, 10'000'000);
+    const auto apns = [&](const char* name, auto kind, const char* help, auto member) {
+        return key(prefix + "apns." + name, kind, help, app..., &PushApp::apns, member);
     };
+    const auto fcm = [&](const char* name, auto kind, const char* help, auto member) {
+        return key(prefix + "fcm." + name, kind, help, app..., &PushApp::fcm, member);
+    };
+    const auto webpush = [&](const char* name, auto kind, const char* help, auto member) {
+        return key(prefix + "webpush." + name, kind, help, app..., &PushApp::webpush, member);
+    };
+    return {
+        apns("endpoint", endpoint, "Apple's server", &ApnsOptions::endpoint),
+        apns("key", file("a .p8 file"), "the signing key, EC P-256", &ApnsOptions::key),
+        apns("key_id", id, "of the signing key", &ApnsOptions::key_id),
+        apns("team_id", id, "of the developer account", &ApnsOptions::team_id),
+        apns("certificate", ca, "of the app, instead of a signing key", &ApnsOptions::certificate),
+        apns("certificate_key", ca, "the certificate's private key", &ApnsOptions::certificate_key),
+        apns("topic", text("a bundle id", 1, 255), "the app's bundle id", &ApnsOptions::topic),
+        apns("ca", ca, "who signs the server; empty: the system's", &ApnsOptions::ca),
+        apns("rate", rate, "pushes per second; 0: no bound", &ApnsOptions::rate),
+        fcm("service_account", file("a JSON file"), "the service account's key",
+            &FcmOptions::service_account),
+        fcm("endpoint", endpoint, "Google's server", &FcmOptions::endpoint),
+        fcm("ca", ca, "who signs the server; empty: the system's", &FcmOptions::ca),
+        fcm("rate", rate, "pushes per second; 0: no bound", &FcmOptions::rate),
+        webpush("subject", text("a contact such as mailto:ops@example.com", 1, 255),
+                "contact for push services", &WebPushOptions::subject),
+        webpush("private_key", file("a PEM file"), "VAPID key, EC P-256",
+                &WebPushOptions::private_key),
+        webpush("ca", ca, "who signs the servers; empty: the system's", &WebPushOptions::ca),
+        webpush("private_addresses", boolean(),
+                "endpoints at private addresses are pushed to, e.g. of a push service of your own",
+                &WebPushOptions::private_addresses),
+        webpush("rate", rate, "pushes per second; 0: no bound", &WebPushOptions::rate),
+    };
+}
+
+KeyTable<PushApp> app_keys() {
+    KeyTable<PushApp> all{
+        required(key("name", text("a name", 1, 64),
+                     "what devices that are registered for it name as `app`", &PushApp::name))};
+    const KeyTable<PushApp> credentials = credential_keys<PushApp>("");
+    all.insert(all.end(), credentials.begin(), credentials.end());
+    return all;
+}
+
+KeyTable<Config> push_keys() {
+    using delivery::PushOptions;
+    KeyTable<Config> all = credential_keys<Config>("push.", &Config::push_app);
+    Key<Config> apps = key("push.apps",
+                           sections<PushApp>(
+                               "apps with a name and credentials", app_keys(),
+                               [](const PushApp&, const Value&) {}, 100),
+                           "further apps, with the same keys as above", &Config::push_apps);
+    apps.inner = inner_help(apps.name, app_keys());
+    const KeyTable<Config> rest{
+        std::move(apps),
+        key("push.proxy", proxy_url(), "an HTTP proxy that all connections go through; empty: none",
+            &Config::push_proxy),
+        key("push.attempts", count(1, 100), "at one device, in all; then it is a dead letter",
+            &Config::push, &PushOptions::attempts),
+        key("push.backoff", duration(10ms, 1h), "before the second attempt; then it doubles",
+            &Config::push, &PushOptions::backoff_start),
+        key("push.rate", count(0, 10'000'000), "pushes per second, in all; 0: no bound",
+            &Config::push, &PushOptions::rate_per_second),
+        key("push.user_rate", count(0, 1'000'000), "pushes per minute to one user; 0: no bound",
+            &Config::push, &PushOptions::user_rate_per_minute),
+    };
+    all.insert(all.end(), rest.begin(), rest.end());
+    return all;
 }
 
 KeyTable<Config> log_keys() {

@@ -71,7 +71,87 @@ bool is_url(std::string_view text, const std::vector<std::string>& schemes) {
     return is_authority(rest);
 }
 
+/// Without its escapes; nothing if they are none, or stand for what no name or password has.
+std::optional<std::string> unescape(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            out += text[i];
+            continue;
+        }
+        const auto byte = from_hex(text.substr(i + 1, 2));
+        if (!byte || byte->size() != 1) return std::nullopt;
+        out += *byte;
+        i += 2;
+    }
+    if (has_control(out)) return std::nullopt;
+    return out;
+}
+
+std::string escape(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        if (is_letter_or_digit(c) || c == '-' || c == '.' || c == '_' || c == '~')
+            out += c;
+        else
+            out += '%' + to_hex(as_byte_view(std::string_view{&c, 1}));
+    }
+    return out;
+}
+
+std::optional<http::H2ProxyOptions> parse_proxy(std::string_view text) {
+    constexpr std::string_view scheme = "http://";
+    http::H2ProxyOptions proxy;
+    if (text.empty()) return proxy;
+    if (!text.starts_with(scheme)) return std::nullopt;
+    text.remove_prefix(scheme.size());
+    if (text.ends_with('/')) text.remove_suffix(1);
+    if (const std::size_t at = text.rfind('@'); at != std::string_view::npos) {
+        const std::string_view who = text.substr(0, at);
+        const std::size_t colon = std::min(who.find(':'), who.size());
+        const auto user = unescape(who.substr(0, colon));
+        const auto password = unescape(who.substr(std::min(colon + 1, who.size())));
+        // Between user and password of Basic stands the first colon (RFC 7617 §2).
+        if (!user || !password || user->empty() || user->find(':') != std::string::npos)
+            return std::nullopt;
+        proxy.user = *user;
+        proxy.password = *password;
+        text.remove_prefix(at + 1);
+    }
+    const std::size_t colon = text.rfind(':');
+    if (colon == std::string_view::npos || !is_authority(text) || text.ends_with(']'))
+        return std::nullopt;
+    const std::string_view port = text.substr(colon + 1);
+    std::from_chars(port.data(), port.data() + port.size(), proxy.port);
+    proxy.host = text.substr(0, colon);
+    if (proxy.host.starts_with('[')) proxy.host = proxy.host.substr(1, proxy.host.size() - 2);
+    return proxy;
+}
+
+std::string proxy_text(const http::H2ProxyOptions& proxy) {
+    if (proxy.host.empty()) return {};
+    std::string text = "http://";
+    if (!proxy.user.empty())
+        text.append(escape(proxy.user)).append(":").append(escape(proxy.password)).append("@");
+    const bool v6 = proxy.host.find(':') != std::string::npos;
+    return text + (v6 ? '[' + proxy.host + ']' : proxy.host) + ':' + std::to_string(proxy.port);
+}
+
 } // namespace
+
+Kind<http::H2ProxyOptions> proxy_url() {
+    const std::string words = "a URL such as http://user:password@proxy.example.com:3128";
+    return {words,
+            [words](const Value& value) {
+                // As for every text, but what is wrong is said without showing it.
+                if (value.node.kind != ConfigNode::Kind::scalar)
+                    static_cast<void>(read_text(value, words));
+                const auto proxy = parse_proxy(value.node.text);
+                if (!proxy || value.node.text.size() > 2048) value.fail("is not " + words);
+                return *proxy;
+            },
+            [](const http::H2ProxyOptions& proxy) { return show_text(proxy_text(proxy)); }};
+}
 
 Kind<std::string> secret() {
     const std::string words = "a secret";

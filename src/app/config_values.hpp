@@ -4,6 +4,8 @@
 
 #include "config_node.hpp"
 
+#include <fanfare/http/h2_client.hpp>
+
 #include <fmt/format.h>
 
 #include <chrono>
@@ -50,6 +52,9 @@ struct Kind {
 [[nodiscard]] Kind<std::string> secret();
 /// Path of a file. What is in it is checked when all keys are known.
 [[nodiscard]] Kind<std::string> file(std::string words);
+/// http://[user:password@]host:port, with escapes (%40) in user and password. A secret, as a whole:
+/// messages do not show it.
+[[nodiscard]] Kind<http::H2ProxyOptions> proxy_url();
 [[nodiscard]] Kind<std::string> listen_address();
 /// "*", or scheme://host[:port], where the host may begin with "*.".
 [[nodiscard]] Kind<std::string> origin();

@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <future>
 #include <malloc.h>
 #include <thread>
@@ -47,6 +48,26 @@ std::vector<auth::ApiKeyOptions> keys_in_both(const Config& before, const Config
     return keys;
 }
 
+/// Which credentials there are is fixed; how fast they are used is not.
+void keep_credentials(const PushApp& running, PushApp& fresh) {
+    const std::array<std::size_t, 3> rates{fresh.apns.rate, fresh.fcm.rate, fresh.webpush.rate};
+    fresh = running;
+    fresh.apns.rate = rates[0];
+    fresh.fcm.rate = rates[1];
+    fresh.webpush.rate = rates[2];
+}
+
+void keep_apps(const std::vector<PushApp>& running, std::vector<PushApp>& fresh) {
+    std::vector<PushApp> kept = running;
+    for (PushApp& app : kept)
+        for (PushApp& other : fresh)
+            if (other.name == app.name) {
+                keep_credentials(app, other);
+                app = other;
+            }
+    fresh = std::move(kept);
+}
+
 /// What needs a restart stays as it was, everywhere, and the next reload tells again.
 void keep_fixed(const Config& running, Config& fresh) {
     fresh.node_name = running.node_name;
@@ -61,9 +82,9 @@ void keep_fixed(const Config& running, Config& fresh) {
     fresh.room.rooms_max = running.room.rooms_max;
     fresh.idempotency = running.idempotency;
     fresh.store = running.store;
-    fresh.apns = running.apns;
-    fresh.fcm = running.fcm;
-    fresh.webpush = running.webpush;
+    keep_credentials(running.push_app, fresh.push_app);
+    keep_apps(running.push_apps, fresh.push_apps);
+    fresh.push_proxy = running.push_proxy;
     fresh.inbox.pushes_to = running.inbox.pushes_to;
 }
 
@@ -85,7 +106,7 @@ Server::Server(Config config, ListenSockets sockets)
     for (auto& worker : workers_) worker->connect(workers_);
     if (store_.get() != nullptr) {
         follow_inboxes();
-        if (config_.inbox.pushes_to != 0) start_push();
+        if (!config_.inbox.pushes_to.empty()) start_push();
     }
     listen(sockets);
 }
@@ -111,6 +132,10 @@ void Server::start_push() {
     for (auto& worker : workers_)
         worker->on_changes(
             [this](const std::vector<delivery::StatusChange>& changes) { push_->moved(changes); });
+    for (auto& worker : workers_)
+        worker->on_devices_gone([this, &reactor = worker->reactor()](auto gone, auto done) {
+            push_->forget_devices(std::move(gone), reactor, std::move(done));
+        });
 }
 
 void Server::listen(const ListenSockets& sockets) {
@@ -233,8 +258,9 @@ bool Server::reload(const std::function<Config()>& load) {
         log::error("reload_failed", {{"error", error.what()}});
         return false;
     }
-    report_reload(*fresh);
+    const Config asked = *fresh;
     keep_fixed(config_, *fresh);
+    report_reload(asked, *fresh);
     const auto settings = std::make_shared<const Settings>(settings_of(*fresh));
     // A key that was taken away must not be good on one reactor when a new one is good on another:
     // first only those count that are in both, everywhere, then the new ones.
@@ -245,34 +271,25 @@ bool Server::reload(const std::function<Config()>& load) {
         store_.get()->set_rules(settings->rules, settings->room.position_ttl);
         store_.get()->inbox().set_options(settings->inbox);
     }
-    if (push_) push_->reload(fresh->push);
+    if (push_) push_->reload(push_options(*fresh));
     log::configure(fresh->log);
     config_ = std::move(*fresh);
     return true;
 }
 
-void Server::report_reload(const Config& fresh) const {
-    constexpr std::array<std::string_view, 14> fixed{
-        "node.name",       "server.listen", "server.ops_listen",
-        "server.reactors", "server.tls",    "server.max_connections",
-        "idempotency",     "rooms_max",     "clients.deflate_min",
-        "api.max_body",    "store",         "push.apns",
-        "push.fcm",        "push.webpush"};
-    std::string changed;
-    std::string kept;
-    for (const std::string& key : changed_keys(config_, fresh)) {
-        const bool is_fixed = std::any_of(fixed.begin(), fixed.end(), [&](std::string_view f) {
-            return key == f || key.starts_with(std::string{f} + ".");
-        });
-        std::string& list = is_fixed ? kept : changed;
-        if (!list.empty()) list += ", ";
-        list += key;
-    }
+void Server::report_reload(const Config& asked, const Config& taken) const {
+    const auto joined = [](const std::vector<std::string>& keys) {
+        std::string list;
+        for (const std::string& key : keys) list += (list.empty() ? "" : ", ") + key;
+        return list;
+    };
+    const std::string changed = joined(changed_keys(config_, taken));
+    const std::string kept = joined(changed_keys(taken, asked));
     log::info("reloaded", {{"changed", changed}});
     if (!kept.empty())
         log::warn("reload_needs_restart",
                   {{"keys", kept}, {"detail", "these changes take effect at the next start"}});
-    for (const std::string& warning : fresh.warnings)
+    for (const std::string& warning : asked.warnings)
         log::warn("config_warning", {{"detail", warning}});
 }
 

@@ -71,7 +71,8 @@ class Server {
     void start_push();
     void listen(const ListenSockets& sockets);
     void announce() const;
-    void report_reload(const Config& fresh) const;
+    /// What was `asked` for, and what of it was `taken`.
+    void report_reload(const Config& asked, const Config& taken) const;
     /// Runs `act` on every worker's reactor and waits for all.
     void on_all(const std::function<void(Worker&)>& act);
 

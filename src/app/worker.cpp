@@ -21,7 +21,8 @@ api::Options api_options(const Config& config) {
     options.batch_max = config.api.batch_max;
     options.item_bytes_max = config.session.message_bytes_max;
     options.demo_page = config.embedded_default;
-    if (config.inbox.pushes_to != 0) options.channels = delivery::realtime | delivery::push;
+    for (const PushApp& app : config.push_apps) options.push_apps.push_back(app.name);
+    if (!config.inbox.pushes_to.empty()) options.channels = delivery::realtime | delivery::push;
     options.idempotency_window = config.idempotency.window;
     return options;
 }
@@ -111,7 +112,8 @@ Worker::Worker(net::Reactor& reactor, Process& process, const Config& config,
       json_(protocols::make_fanfare_json()), websockets_(sessions_, {json_.get()}), sse_(sessions_),
       api_(sessions_, idempotency, settings.keys, process.metrics, api_status(process, config),
            settings.api, inboxes_.get(),
-           process.store != nullptr ? &process.store->devices() : nullptr),
+           process.store != nullptr ? &process.store->devices() : nullptr,
+           process.store != nullptr ? &process.store->dead_letters() : nullptr),
       clients_(process.metrics), operations_(process.metrics),
       client_server_(reactor, clients_, process.admission, settings.http),
       operations_server_(reactor, operations_, process.admission, settings.http) {

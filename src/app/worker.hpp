@@ -72,6 +72,10 @@ class Worker {
     void on_changes(std::function<void(const std::vector<delivery::StatusChange>&)> tell) {
         inboxes_->on_changes(std::move(tell));
     }
+    /// Who is to send nothing to devices that are no more. Before requests come.
+    void on_devices_gone(api::Api::ForgetDevices forget) {
+        api_.on_devices_gone(std::move(forget));
+    }
     void announce(const std::vector<delivery::StatusChange>& changes) {
         inboxes_->announce(changes);
     }

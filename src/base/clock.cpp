@@ -30,6 +30,54 @@ class SystemClock final : public Clock {
 constexpr WallMillis wall_min = -62'167'219'200'000;
 constexpr WallMillis wall_max = 253'402'300'799'999;
 
+/// Takes fixed parts of a text off its front.
+class Parts {
+  public:
+    explicit Parts(std::string_view text) : text_(text) {}
+
+    /// Exactly so many digits, at most `max`.
+    int number(std::size_t digits, int max) {
+        int value = 0;
+        for (std::size_t i = 0; i < digits; ++i) {
+            if (text_.empty() || text_.front() < '0' || text_.front() > '9') return fail();
+            value = value * 10 + (text_.front() - '0');
+            text_.remove_prefix(1);
+        }
+        return value <= max ? value : fail();
+    }
+    void sign(std::string_view one_of) {
+        if (text_.empty() || one_of.find(text_.front()) == std::string_view::npos) {
+            fail();
+            return;
+        }
+        last_ = text_.front();
+        text_.remove_prefix(1);
+    }
+    /// What `sign` took.
+    [[nodiscard]] char last() const noexcept { return last_; }
+    /// The digits behind a point, in milliseconds; 0 if there is no point.
+    int fraction() {
+        if (!text_.starts_with('.')) return 0;
+        text_.remove_prefix(1);
+        const std::size_t digits = std::min(text_.find_first_not_of("0123456789"), text_.size());
+        if (digits == 0) return fail();
+        int value = 0;
+        for (std::size_t i = 0; i < 3; ++i) value = value * 10 + (i < digits ? text_[i] - '0' : 0);
+        text_.remove_prefix(digits);
+        return value;
+    }
+    [[nodiscard]] bool sound() const noexcept { return sound_ && text_.empty(); }
+
+  private:
+    int fail() {
+        sound_ = false;
+        return 0;
+    }
+    std::string_view text_;
+    char last_ = '\0';
+    bool sound_ = true;
+};
+
 } // namespace
 
 const Clock& system_clock() noexcept {
@@ -50,6 +98,37 @@ std::string rfc3339(WallMillis time) {
                        static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
                        clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
                        clock.subseconds().count());
+}
+
+std::optional<WallMillis> parse_rfc3339(std::string_view text) noexcept {
+    namespace chrono = std::chrono;
+    Parts parts{text};
+    const int year = parts.number(4, 9999);
+    parts.sign("-");
+    const int month = parts.number(2, 12);
+    parts.sign("-");
+    const int day = parts.number(2, 31);
+    parts.sign("Tt ");
+    std::int64_t seconds = std::int64_t{parts.number(2, 23)} * 3'600;
+    parts.sign(":");
+    seconds += std::int64_t{parts.number(2, 59)} * 60;
+    parts.sign(":");
+    seconds += parts.number(2, 60);
+    const int millis = parts.fraction();
+    parts.sign("Zz+-");
+    const char zone = parts.last();
+    if (zone == '+' || zone == '-') {
+        int offset = parts.number(2, 23) * 3'600;
+        parts.sign(":");
+        offset += parts.number(2, 59) * 60;
+        seconds -= zone == '+' ? offset : -offset;
+    }
+    const chrono::year_month_day date{chrono::year{year},
+                                      chrono::month{static_cast<unsigned>(month)},
+                                      chrono::day{static_cast<unsigned>(day)}};
+    if (!parts.sound() || !date.ok()) return std::nullopt;
+    const chrono::milliseconds since{chrono::sys_days{date}.time_since_epoch()};
+    return since.count() + seconds * 1'000 + millis;
 }
 
 } // namespace fanfare

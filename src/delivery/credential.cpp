@@ -40,7 +40,7 @@ Breaker::Answer answer_of(const PushOutcome& outcome) noexcept {
 
 Credential::Credential(Provider& to, PushMetrics& metrics, const PushOptions& options,
                        MonoMillis now)
-    : provider(to), name(to.name()), metrics_(metrics), breaker_(options.breaker) {
+    : provider(to), name(to.name()), app(to.app()), metrics_(metrics), breaker_(options.breaker) {
     set_options(options);
     metrics_.is_in_state(shown_state_);
     show_state(now);
@@ -53,7 +53,10 @@ Credential::~Credential() {
 void Credential::set_options(const PushOptions& options) {
     breaker_.set_options(options.breaker);
     open_for_ms_ = options.breaker.open_for.count();
-    rate_ = Rate::per_second(options.provider_rate_per_second);
+    double per_second = 0;
+    for (const ProviderRate& one : options.provider_rates)
+        if (one.provider == name && one.app == app) per_second = one.per_second;
+    rate_ = Rate::per_second(per_second);
 }
 
 bool Credential::anything_waits() const noexcept {
@@ -139,6 +142,7 @@ void Credential::stop(const PushOutcome& outcome, bool probe, MonoMillis now) {
     show_state(now);
     if (std::exchange(refused_, true)) return;
     log::error("push_credential_refused", {{"provider", name},
+                                           {"app", app},
                                            {"status", outcome.status},
                                            {"reason", outcome.reason},
                                            {"again_in_ms", open_for_ms_}});
@@ -149,9 +153,10 @@ void Credential::on_change(Breaker::Change change, MonoMillis now) {
     if (change == Breaker::Change::none) return;
     ramp_ = 1;
     if (change == Breaker::Change::closed)
-        return log::info("push_breaker_closed", {{"provider", name}});
+        return log::info("push_breaker_closed", {{"provider", name}, {"app", app}});
     const Breaker::Counts counts = breaker_.counts(now);
     log::warn("push_breaker_opened", {{"provider", name},
+                                      {"app", app},
                                       {"answers", std::uint64_t{counts.answers}},
                                       {"failures", std::uint64_t{counts.failures}},
                                       {"again_in_ms", open_for_ms_}});

@@ -10,6 +10,7 @@
 // success: a service that has just recovered is not given everything at once.
 
 #include "breaker.hpp"
+#include "held_job.hpp"
 #include "push_metrics.hpp"
 #include "push_rate.hpp"
 
@@ -20,7 +21,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,12 +33,10 @@ inline constexpr std::array<Priority, 4> push_lanes{Priority::critical, Priority
     return static_cast<std::size_t>(lane);
 }
 
-struct HeldJob;
-
 /// Jobs of one lane for one credential. PushWindow fills it.
 struct LaneQueue {
-    std::map<PushCursor, HeldJob*> waiting; // may go now
-    std::size_t held = 0;                   // those, and those that rest
+    JobsByTurn waiting;   // may go now
+    std::size_t held = 0; // those, and those that rest
     /// Jobs behind it that are not held were left in the store, since there were enough. None:
     /// nothing was left.
     std::optional<PushCursor> hole;
@@ -72,6 +70,7 @@ class Credential {
 
     Provider& provider;
     const std::string name;
+    const std::string app; // empty: none
     std::size_t in_flight = 0;
     bool routed = true; // devices lead to it
 

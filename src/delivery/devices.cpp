@@ -229,6 +229,23 @@ std::optional<Platform> parse_platform(std::string_view name) noexcept {
     return static_cast<Platform>(at - platform_names.begin());
 }
 
+namespace {
+std::string pair_text(Platform platform, std::string_view app) {
+    std::string text{'\n', static_cast<char>('0' + static_cast<int>(platform)), ':'};
+    return text.append(app).append("\n");
+}
+} // namespace
+
+void PushReach::serve(Platform platform, std::string_view app) {
+    if (serves(platform, app)) return;
+    const std::string pair = pair_text(platform, app);
+    pairs_.append(pair, pairs_.empty() ? 0 : 1);
+}
+
+bool PushReach::serves(Platform platform, std::string_view app) const {
+    return pairs_.find(pair_text(platform, app)) != std::string::npos;
+}
+
 Error check_device(PushDevice& device) {
     if (const char* const what = room::id_fault(device.user)) return wrong("user_id", what);
     if (const char* const what = room::id_fault(device.name)) return wrong("device_id", what);

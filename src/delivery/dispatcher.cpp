@@ -14,8 +14,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -32,6 +32,7 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     void start() { started_ = true; }
     void wake() { tell(link_); }
     void cancel(const std::vector<NotificationId>& notifications) { window_.cancel(notifications); }
+    void forget_devices(const std::function<bool(const PushDevice&)>& gone);
     void drain(std::function<void()> done);
     void reload(const PushOptions& options);
 
@@ -61,17 +62,19 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     void end_late_attempts();
     void on_outcome(std::int64_t job, std::uint64_t attempt, PushOutcome outcome);
     void rest(HeldJob& held, WallMillis until);
-    void settle(HeldJob& held, const NextStep& step, PushOutcome outcome, std::string provider);
+    void settle(HeldJob& held, const NextStep& step, PushOutcome outcome);
     void settle_unsent(HeldJob& held, PushResult::Fate fate, std::string reason);
     void on_orphan(HeldJob& held);
-    void on_written(const Settlement::Entry& entry);
+    void settle_forgotten(HeldJob& held);
+    void on_written(const PushResult& result);
     void look_whether_drained();
 
     net::Reactor& reactor_;
     PushQueue& queue_;
     const PushRoutes routes_;
     PushOptions options_;
-    std::map<std::string, std::unique_ptr<PushMetrics>, std::less<>> metrics_; // by provider
+    // by provider and app
+    std::map<std::pair<std::string, std::string>, std::unique_ptr<PushMetrics>> metrics_;
     std::vector<std::unique_ptr<Credential>> credentials_;
     std::size_t first_served_ = 0; // they take turns at being the first
     Rate rate_;
@@ -79,8 +82,8 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     UserRates user_rates_;
     Settlement settlement_;
     PushWindow window_;
-    std::set<std::pair<MonoMillis, std::int64_t>> deadlines_; // of what is in flight
-    std::uint64_t attempts_ = 0;                              // numbers them
+    JobsByDeadline deadlines_;   // of what is in flight, the earliest first
+    std::uint64_t attempts_ = 0; // numbers them
     MonoMillis timer_at_ = 0;
     bool started_ = false;
     bool draining_ = false;
@@ -94,7 +97,7 @@ Dispatcher::Work::Work(net::Reactor& reactor, PushQueue& queue, PushRoutes route
                        std::function<void(const std::vector<StatusChange>&)> changed)
     : reactor_(reactor), queue_(queue), routes_(std::move(routes)), options_(options),
       settlement_(
-          reactor, queue, [this](const Settlement::Entry& entry) { on_written(entry); },
+          reactor, queue, [this](const PushResult& result) { on_written(result); },
           std::move(changed)),
       window_(
           reactor, queue, [this](const PushDevice& device) { return route(device); },
@@ -167,7 +170,7 @@ void Dispatcher::Work::arm() {
             also(credential->wakes_at(now));
             also(bucket_.ready_at(rate_));
         }
-    if (!deadlines_.empty()) also(deadlines_.begin()->first);
+    if (!deadlines_.empty()) also(deadlines_.front().deadline);
     if (drained_) also(drain_until_);
     if (armed() && at == timer_at_) return;
     timer_at_ = at;
@@ -196,13 +199,15 @@ Credential* Dispatcher::Work::route(const PushDevice& device) {
     Provider* const provider = routes_(device);
     if (provider == nullptr) return nullptr;
     for (const auto& known : credentials_)
-        if (&known->provider == provider && known->name == provider->name()) {
+        if (&known->provider == provider && known->name == provider->name() &&
+            known->app == provider->app()) {
             known->routed = true;
             return known.get();
         }
-    const std::string name{provider->name()};
-    auto& metrics = metrics_[name];
-    if (!metrics) metrics = std::make_unique<PushMetrics>(reactor_.metrics(), name);
+    auto& metrics = metrics_[{std::string{provider->name()}, std::string{provider->app()}}];
+    if (!metrics)
+        metrics =
+            std::make_unique<PushMetrics>(reactor_.metrics(), provider->name(), provider->app());
     credentials_.push_back(
         std::make_unique<Credential>(*provider, *metrics, options_, reactor_.now()));
     return credentials_.back().get();
@@ -243,16 +248,16 @@ void Dispatcher::Work::serve(Credential& credential, Priority lane) {
     PushCursor at;
     // What is begun may end in the call and change the queue: the place is looked for again.
     for (auto next = waiting.begin(); next != waiting.end(); next = waiting.upper_bound(at)) {
-        at = next->first;
-        HeldJob& held = *next->second;
+        HeldJob& held = *next;
+        at = held.place();
         if (settlement_.full()) return;
         if (end_if_over(held)) continue;
         if (!may_begin(credential, lane)) return;
         if (const auto lower = credential.overdue_below(lane)) {
-            HeldJob& first = *credential.queue(*lower).waiting.begin()->second;
+            HeldJob& first = *credential.queue(*lower).waiting.begin();
             if (!end_if_over(first)) begin(first);
             if (!may_begin(credential, lane)) return;
-            if (!waiting.contains(at)) continue; // its device has just been found dead
+            if (waiting.find(at) == waiting.end()) continue; // its device has just been found dead
         }
         begin(held);
     }
@@ -290,7 +295,10 @@ void Dispatcher::Work::hand_over(HeldJob& held, const PushContent& content) {
     held.probe = credential.began(held.lane, now);
     bucket_.take(rate_, now);
     user_rates_.take(held.job.device.user, now);
-    deadlines_.emplace(held.deadline, held.job.id);
+    // All have the same time, but for a reload: the place is most often the last.
+    auto place = deadlines_.end();
+    while (place != deadlines_.begin() && std::prev(place)->deadline > held.deadline) --place;
+    deadlines_.insert(place, held);
     credential.provider.send(
         held.job.notification.id, content, held.job.device,
         [link = link_, job = held.job.id, attempt = held.attempt](PushOutcome outcome) {
@@ -301,11 +309,11 @@ void Dispatcher::Work::hand_over(HeldJob& held, const PushContent& content) {
 // --- outcomes ---
 
 void Dispatcher::Work::end_late_attempts() {
-    while (!deadlines_.empty() && deadlines_.begin()->first <= reactor_.now()) {
-        const std::int64_t job = deadlines_.begin()->second;
+    while (!deadlines_.empty() && deadlines_.front().deadline <= reactor_.now()) {
+        const HeldJob& late = deadlines_.front();
         PushOutcome outcome;
         outcome.reason = "no answer in time";
-        on_outcome(job, window_.find(job)->attempt, std::move(outcome));
+        on_outcome(late.job.id, late.attempt, std::move(outcome));
     }
 }
 
@@ -314,7 +322,7 @@ void Dispatcher::Work::on_outcome(std::int64_t job, std::uint64_t attempt, PushO
     // Behind its deadline: it was taken as failed.
     if (held == nullptr || held->state != HeldJob::State::in_flight || held->attempt != attempt)
         return;
-    deadlines_.erase({held->deadline, job});
+    deadlines_.erase(deadlines_.iterator_to(*held));
     const MonoMillis now = reactor_.now();
     Credential& credential = *held->credential;
     credential.ended(outcome, held->probe, now - held->since, now);
@@ -329,32 +337,34 @@ void Dispatcher::Work::on_outcome(std::int64_t job, std::uint64_t attempt, PushO
     if (unseen && step.fate == PushResult::Fate::again)
         rest(*held, step.again_at);
     else
-        settle(*held, step, std::move(outcome), credential.name);
+        settle(*held, step, std::move(outcome));
     if (!credential.routed) forget_unrouted();
 }
 
 /// Nothing has happened that would have to be written down.
 void Dispatcher::Work::rest(HeldJob& held, WallMillis until) {
     if (held.cancelled) return window_.drop(held);
+    if (held.forgotten) return settle_forgotten(held);
     ++held.repeats;
     held.credential = route(held.job.device);
     if (held.credential == nullptr) return on_orphan(held);
     window_.rest(held, reactor_.now() + (until - reactor_.wall()));
 }
 
-void Dispatcher::Work::settle(HeldJob& held, const NextStep& step, PushOutcome outcome,
-                              std::string provider) {
-    Settlement::Entry entry;
-    entry.result.job = held.job.id;
-    entry.result.fate = step.fate;
-    entry.result.again_at = step.again_at;
-    entry.result.counts = step.counts;
-    entry.result.provider = std::move(provider);
+void Dispatcher::Work::settle(HeldJob& held, const NextStep& step, PushOutcome outcome) {
+    PushResult result{held.job};
+    result.fate = step.fate;
+    result.again_at = step.again_at;
+    result.counts = step.counts;
+    if (held.credential != nullptr) {
+        result.provider = held.credential->name;
+        result.app = held.credential->app;
+    }
     if (step.fate == PushResult::Fate::dropped)
-        entry.siblings = window_.end_siblings(held, outcome.dead_since);
-    entry.result.outcome = std::move(outcome);
+        result.siblings = window_.end_siblings(held, outcome.dead_since);
+    result.outcome = std::move(outcome);
     window_.end(held);
-    settlement_.add(std::move(entry));
+    settlement_.add(std::move(result));
 }
 
 void Dispatcher::Work::settle_unsent(HeldJob& held, PushResult::Fate fate, std::string reason) {
@@ -362,20 +372,30 @@ void Dispatcher::Work::settle_unsent(HeldJob& held, PushResult::Fate fate, std::
     outcome.verdict = PushVerdict::fix;
     outcome.reason = std::move(reason);
     outcome.not_attempted = true;
-    std::string provider = held.credential == nullptr ? std::string{} : held.credential->name;
-    settle(held, {fate, 0, false}, std::move(outcome), std::move(provider));
+    settle(held, {fate, 0, false}, std::move(outcome));
+}
+
+/// The store knows that the device is no more, and what that means for the notification.
+void Dispatcher::Work::settle_forgotten(HeldJob& held) {
+    settle_unsent(held, PushResult::Fate::void_, "unregistered");
+}
+
+void Dispatcher::Work::forget_devices(const std::function<bool(const PushDevice&)>& gone) {
+    for (HeldJob* const held : window_.forget_devices(gone)) settle_forgotten(*held);
 }
 
 void Dispatcher::Work::on_orphan(HeldJob& held) {
-    settle_unsent(held, PushResult::Fate::dead,
-                  "no provider is configured for " +
-                      std::string{platform_name(held.job.device.platform)});
+    if (held.forgotten) return settle_forgotten(held);
+    std::string reason =
+        "no provider is configured for " + std::string{platform_name(held.job.device.platform)};
+    if (!held.job.device.app.empty()) reason.append(" of app ").append(held.job.device.app);
+    settle_unsent(held, PushResult::Fate::dead, std::move(reason));
 }
 
-void Dispatcher::Work::on_written(const Settlement::Entry& entry) {
-    const bool again = entry.result.fate == PushResult::Fate::again;
-    window_.forget(entry.result.job, again ? entry.result.again_at : 0);
-    for (const std::int64_t sibling : entry.siblings) window_.forget(sibling, 0);
+void Dispatcher::Work::on_written(const PushResult& result) {
+    const bool again = result.fate == PushResult::Fate::again;
+    window_.forget(result.job, again ? result.again_at : 0);
+    for (const std::int64_t sibling : result.siblings) window_.forget(sibling, 0);
 }
 
 // --- the outside ---
@@ -395,6 +415,9 @@ void Dispatcher::wake() {
 }
 void Dispatcher::cancel(const std::vector<NotificationId>& notifications) {
     work_->cancel(notifications);
+}
+void Dispatcher::forget_devices(const std::function<bool(const PushDevice&)>& gone) {
+    work_->forget_devices(gone);
 }
 void Dispatcher::drain(std::function<void()> done) {
     work_->drain(std::move(done));

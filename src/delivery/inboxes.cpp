@@ -39,6 +39,10 @@ room::MessageRef message_of(const NotificationId& id, const std::string& data,
     return message;
 }
 
+std::string room_of(const NotificationId& id) {
+    return "@notifications:" + id.text();
+}
+
 } // namespace
 
 Inboxes::Inboxes(session::Sessions& sessions, InboxLog& log, const InboxOptions& options)
@@ -121,14 +125,32 @@ void Inboxes::erase(const std::string& user, std::function<void(const Erased&)> 
 }
 
 void Inboxes::announce(const std::vector<StatusChange>& changes) {
-    if (tell_ && !changes.empty()) tell_(changes);
+    if (changes.empty()) return;
+    if (tell_) tell_(changes);
+    if (all_.size() == 1) return say(changes);
+    // Most are followed by nobody, which the home of their room knows.
+    std::vector<std::vector<StatusChange>> by_home(all_.size());
+    for (const StatusChange& change : changes)
+        by_home[sessions_.rooms().home_of(hash_bytes(room_of(change.id))).reactor().index()]
+            .push_back(change);
+    for (std::size_t i = 0; i < all_.size(); ++i) {
+        if (by_home[i].empty()) continue;
+        Inboxes& there = *all_[i];
+        run_on(there.sessions_.reactor(),
+               [&there, here = std::move(by_home[i])] { there.say(here); });
+    }
+}
+
+/// At home.
+void Inboxes::say(const std::vector<StatusChange>& changes) {
     for (const StatusChange& change : changes) {
-        const std::string id = change.id.text();
-        const std::string name = "@notifications:" + id;
+        const std::string name = room_of(change.id);
+        const std::uint64_t hash = hash_bytes(name);
+        if (!sessions_.rooms().occupied(name, hash)) continue;
         std::string data;
         JsonWriter{data}
             .begin_object()
-            .field("id", id)
+            .field("id", change.id.text())
             .field("status", status_name(change.status))
             .field("time", rfc3339(change.time))
             .field("event", event_name(change.event))
@@ -136,7 +158,7 @@ void Inboxes::announce(const std::vector<StatusChange>& changes) {
         room::Message::Parts parts;
         parts.room = name;
         parts.data = data;
-        sessions_.rooms().publish(room::Message::make(parts, hash_bytes(name)), {});
+        sessions_.rooms().publish(room::Message::make(parts, hash), {});
     }
 }
 

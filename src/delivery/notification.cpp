@@ -13,10 +13,10 @@ constexpr std::array<std::string_view, status_count> status_names{
     "failed",  "scheduled",  "cancelled", "suppressed", "expired"};
 constexpr std::array<std::string_view, 4> priority_names{"critical", "high", "normal", "low"};
 constexpr std::array<std::string_view, 4> channel_names{"realtime", "push", "email", "sms"};
-constexpr std::array<std::string_view, 14> event_names{
-    "accepted",  "sent",       "not_acknowledged", "waiting",       "acknowledged",
-    "collapsed", "expired",    "processing",       "failed",        "returned",
-    "push_sent", "push_retry", "push_failed",      "device_dropped"};
+constexpr std::array<std::string_view, event_count> event_names{
+    "accepted",    "sent",           "not_acknowledged", "waiting",  "acknowledged", "collapsed",
+    "expired",     "processing",     "failed",           "returned", "push_sent",    "push_retry",
+    "push_failed", "device_dropped", "redriven",         "discarded"};
 
 /// The statuses that one may become, as a set of bits.
 constexpr unsigned bit(Status status) {
@@ -45,6 +45,10 @@ constexpr unsigned next_of(Status from) {
         break;
     }
     return 0;
+}
+/// Moves that come of an operator's decision alone. They keep nothing alive.
+constexpr unsigned redriven_of(Status from) {
+    return from == Status::failed || from == Status::expired ? bit(Status::processing) : 0U;
 }
 
 } // namespace
@@ -81,7 +85,7 @@ std::string_view status_name(Status status) noexcept {
 }
 
 bool may_become(Status from, Status to) noexcept {
-    return (next_of(from) & bit(to)) != 0;
+    return ((next_of(from) | redriven_of(from)) & bit(to)) != 0;
 }
 
 bool is_final(Status status) noexcept {

@@ -2,6 +2,9 @@
 
 #include <fanfare/base/json_check.hpp>
 
+#include <charconv>
+#include <system_error>
+
 namespace fanfare::delivery {
 namespace {
 
@@ -15,6 +18,18 @@ class Members final : public JsonMembers {
     std::string_view title;
     std::string_view body;
     std::string_view data;
+};
+
+class Options final : public JsonMembers {
+  public:
+    void on_member(std::string_view name, std::string_view value) noexcept override {
+        if (name == "badge") badge = value;
+        if (name == "sound") sound = value;
+        if (name == "silent") silent = value == "true";
+    }
+    std::string_view badge;
+    std::string_view sound;
+    bool silent = false;
 };
 
 /// Empty unless it is a string.
@@ -33,6 +48,15 @@ PushText::PushText(const Notification& notification) : notification_(notificatio
     title_ = text_of(members.title);
     body_ = text_of(members.body);
     data_ = members.data;
+    Options options;
+    if (notification.push_options.empty() || check_json(notification.push_options, options)) return;
+    sound_ = text_of(options.sound);
+    silent_ = options.silent;
+    const std::string_view badge = options.badge;
+    std::uint32_t number = 0;
+    const auto [end, fault] = std::from_chars(badge.data(), badge.data() + badge.size(), number);
+    if (!badge.empty() && fault == std::errc{} && end == badge.data() + badge.size())
+        badge_ = number;
 }
 
 PushContent PushText::content() const {
@@ -42,7 +66,10 @@ PushContent PushText::content() const {
     content.data = data_;
     content.category = notification_.category;
     content.collapse_key = notification_.collapse_key;
-    content.silent = title_.empty() && body_.empty();
+    content.sound = sound_;
+    content.badge = badge_;
+    content.silent =
+        silent_ || (title_.empty() && body_.empty() && sound_.empty() && !badge_.has_value());
     content.priority = notification_.priority;
     content.expires = notification_.expires;
     return content;

@@ -1,5 +1,6 @@
 #pragma once
-// What is counted of a provider, by its name, which several credentials may share.
+// What is counted of a provider, by its name and its app's, which a credential may share with the
+// one that a reload puts in its place.
 
 #include <fanfare/base/metrics.hpp>
 #include <fanfare/delivery/provider.hpp>
@@ -15,7 +16,8 @@ namespace fanfare::delivery {
 /// On its reactor.
 class PushMetrics {
   public:
-    PushMetrics(Metrics& metrics, std::string_view provider);
+    /// `app`: empty: none.
+    PushMetrics(Metrics& metrics, std::string_view provider, std::string_view app);
     void began() noexcept { in_flight_.add(1); }
     void ended() noexcept { in_flight_.add(-1); }
     void answered(const PushOutcome& outcome, std::int64_t took_ms);
@@ -27,7 +29,7 @@ class PushMetrics {
     void show_state() noexcept;
 
     Metrics& metrics_;
-    const std::string provider_;
+    const Labels labels_;
     std::array<Counter*, 7> attempts_{}; // by outcome; made when first needed
     Histogram& seconds_;
     Gauge& in_flight_;

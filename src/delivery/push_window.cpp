@@ -135,6 +135,7 @@ void PushWindow::on_page(Priority which, const PushCursor& after, Credential* fi
     lane.reading = false;
     lane.gone.clear();
     lane.cancelled.clear();
+    lane.forgotten.clear();
     if (const auto to = std::exchange(lane.reconsider, std::nullopt)) go_back(lane, *to);
 }
 
@@ -164,7 +165,9 @@ void PushWindow::offer(Priority which, PushJob job) {
     if (jobs_.contains(job.id) || lane.gone.contains(job.id)) return;
     if (lane.cancelled.contains(job.notification.id)) return;
     const PushCursor place{job.due, job.id};
-    Credential* const credential = route_(job.device);
+    const bool forgotten = std::any_of(lane.forgotten.begin(), lane.forgotten.end(),
+                                       [&](const auto& gone) { return gone(job.device); });
+    Credential* const credential = forgotten ? nullptr : route_(job.device);
     if (credential != nullptr) {
         if (std::find(credentials_.begin(), credentials_.end(), credential) == credentials_.end())
             credentials_.push_back(credential);
@@ -184,8 +187,10 @@ void PushWindow::offer(Priority which, PushJob job) {
     held.job = std::move(job);
     held.lane = which;
     held.credential = credential;
+    held.forgotten = forgotten;
     jobs_.emplace(id, std::move(made));
-    by_notification_.emplace(held.job.notification.id, &held);
+    HeldJob*& first = by_notification_[held.job.notification.id];
+    held.next_of_notification = std::exchange(first, &held);
     if (credential != nullptr) return join_queue(held);
     held.state = HeldJob::State::ended;
     orphan_(held);
@@ -225,7 +230,7 @@ HeldJob* PushWindow::find(std::int64_t job) {
 
 void PushWindow::join_queue(HeldJob& held) {
     LaneQueue& queue = held.credential->queue(held.lane);
-    queue.waiting.emplace(held.place(), &held);
+    queue.waiting.insert(held);
     ++queue.held;
     ++lane_of(held).held;
     held.state = HeldJob::State::waiting;
@@ -235,7 +240,7 @@ void PushWindow::join_queue(HeldJob& held) {
 void PushWindow::leave_queue(HeldJob& held) {
     LaneQueue& queue = held.credential->queue(held.lane);
     if (held.state == HeldJob::State::waiting)
-        queue.waiting.erase(held.place());
+        queue.waiting.erase(queue.waiting.iterator_to(held));
     else
         std::erase_if(resting_, [&](const auto& entry) { return entry.second == &held; });
     --queue.held;
@@ -249,7 +254,8 @@ void PushWindow::take(HeldJob& held) {
 
 void PushWindow::rest(HeldJob& held, MonoMillis until) {
     if (held.state == HeldJob::State::in_flight) join_queue(held);
-    held.credential->queue(held.lane).waiting.erase(held.place());
+    JobsByTurn& waiting = held.credential->queue(held.lane).waiting;
+    waiting.erase(waiting.iterator_to(held));
     held.state = HeldJob::State::resting;
     resting_.emplace(until, &held);
 }
@@ -258,7 +264,7 @@ void PushWindow::end_rests() {
     while (!resting_.empty() && resting_.begin()->first <= reactor_.now()) {
         HeldJob& held = *resting_.begin()->second;
         resting_.erase(resting_.begin());
-        held.credential->queue(held.lane).waiting.emplace(held.place(), &held);
+        held.credential->queue(held.lane).waiting.insert(held);
         held.state = HeldJob::State::waiting;
     }
 }
@@ -290,9 +296,11 @@ void PushWindow::drop(HeldJob& held) {
 void PushWindow::erase(HeldJob& held) {
     Lane& lane = lane_of(held);
     if (lane.reading) lane.gone.insert(held.job.id);
-    const auto [first, last] = by_notification_.equal_range(held.job.notification.id);
-    by_notification_.erase(
-        std::find_if(first, last, [&](const auto& entry) { return entry.second == &held; }));
+    const auto first = by_notification_.find(held.job.notification.id);
+    HeldJob** at = &first->second;
+    while (*at != &held) at = &(*at)->next_of_notification;
+    *at = held.next_of_notification;
+    if (first->second == nullptr) by_notification_.erase(first);
     jobs_.erase(held.job.id);
 }
 
@@ -301,13 +309,29 @@ void PushWindow::cancel(const std::vector<NotificationId>& notifications) {
         if (lane.reading) lane.cancelled.insert(notifications.begin(), notifications.end());
     for (const NotificationId& id : notifications) {
         std::vector<HeldJob*> found;
-        const auto [first, last] = by_notification_.equal_range(id);
-        for (auto at = first; at != last; ++at) found.push_back(at->second);
+        const auto first = by_notification_.find(id);
+        if (first == by_notification_.end()) continue;
+        for (HeldJob* at = first->second; at != nullptr; at = at->next_of_notification)
+            found.push_back(at);
         for (HeldJob* const held : found) {
             held->cancelled = true;
             if (waits(*held)) drop(*held);
         }
     }
+}
+
+std::vector<HeldJob*>
+PushWindow::forget_devices(const std::function<bool(const PushDevice&)>& gone) {
+    for (Lane& lane : lanes_)
+        if (lane.reading) lane.forgotten.push_back(gone);
+    std::vector<HeldJob*> waiting;
+    for (auto& each : jobs_) {
+        HeldJob& held = *each.second;
+        if (!gone(held.job.device)) continue;
+        held.forgotten = true;
+        if (waits(held)) waiting.push_back(&held);
+    }
+    return waiting;
 }
 
 std::vector<std::int64_t> PushWindow::end_siblings(const HeldJob& dead, WallMillis dead_since) {

@@ -15,6 +15,7 @@
 // back. So after news the last seconds are read once more, and everything from time to time.
 
 #include "credential.hpp"
+#include "held_job.hpp"
 
 #include <fanfare/delivery/push_queue.hpp>
 
@@ -37,31 +38,11 @@ class Reactor;
 
 namespace fanfare::delivery {
 
-struct HeldJob {
-    enum class State : std::uint8_t {
-        waiting,   // in its credential's queue
-        resting,   // the same, but not before a time
-        in_flight, // the provider has it
-        ended,     // its outcome is to be written down
-    };
-    PushJob job;
-    Priority lane = Priority::normal;
-    Credential* credential = nullptr; // null: ended, since there is none
-    State state = State::waiting;
-    bool cancelled = false;    // its notification is done with: in flight, and not again
-    bool probe = false;        // in flight: for the breaker
-    std::uint64_t attempt = 0; // in flight: tells it from an earlier one
-    std::uint32_t repeats = 0; // in a row that the service never saw
-    MonoMillis since = 0;      // in flight …
-    MonoMillis deadline = 0;   // … until then
-    [[nodiscard]] PushCursor place() const noexcept { return {job.due, job.id}; }
-};
-
 /// On one reactor.
 class PushWindow {
   public:
-    /// `route`: where a device's jobs go; null: nowhere. `orphan`: a job that goes nowhere; it is
-    /// held as ended.
+    /// `route`: where a device's jobs go; null: nowhere. `orphan`: a job that goes nowhere, or
+    /// whose device is `forgotten`; it is held as ended.
     PushWindow(net::Reactor& reactor, PushQueue& queue,
                std::function<Credential*(const PushDevice&)> route,
                std::function<void(HeldJob&)> orphan);
@@ -92,6 +73,10 @@ class PushWindow {
     void drop(HeldJob& held);
     /// Drops jobs of these notifications; those in flight are marked.
     void cancel(const std::vector<NotificationId>& notifications);
+    /// Jobs for these devices are not sent any more: those that wait, for the caller to end. Those
+    /// in flight are marked.
+    [[nodiscard]] std::vector<HeldJob*>
+    forget_devices(const std::function<bool(const PushDevice&)>& gone);
     /// Jobs for the same token that wait and will be deleted with it: they are ended. Their ids.
     [[nodiscard]] std::vector<std::int64_t> end_siblings(const HeldJob& held,
                                                          WallMillis dead_since);
@@ -117,7 +102,8 @@ class PushWindow {
         // a read is under way
         bool reading = false;
         std::unordered_set<std::int64_t> gone; // what stopped being held since it began
-        std::unordered_set<NotificationId, IdHash> cancelled; // the same
+        std::unordered_set<NotificationId, IdHash> cancelled;          // the same
+        std::vector<std::function<bool(const PushDevice&)>> forgotten; // devices, the same
         std::optional<PushCursor> reconsider; // where `front` goes back to when it has ended
     };
     struct Link;
@@ -142,7 +128,8 @@ class PushWindow {
     std::size_t size_ = 0;
     std::array<Lane, push_lanes.size()> lanes_;
     boost::unordered_flat_map<std::int64_t, std::unique_ptr<HeldJob>> jobs_;
-    std::unordered_multimap<NotificationId, HeldJob*, IdHash> by_notification_;
+    /// The first of those of a notification; HeldJob::next_of_notification is the next one.
+    boost::unordered_flat_map<NotificationId, HeldJob*, IdHash> by_notification_;
     std::multimap<MonoMillis, HeldJob*> resting_;
     std::vector<Credential*> credentials_; // that jobs were routed to
     std::uint64_t routing_ = 0;            // counts `reroute`

@@ -4,7 +4,6 @@
 #include <fanfare/net/reactor.hpp>
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 namespace fanfare::delivery {
@@ -18,7 +17,7 @@ struct Settlement::Link {
 };
 
 Settlement::Settlement(net::Reactor& reactor, PushQueue& queue,
-                       std::function<void(const Entry&)> written,
+                       std::function<void(const PushResult&)> written,
                        std::function<void(const std::vector<StatusChange>&)> changed)
     : reactor_(reactor), queue_(queue), written_(std::move(written)), changed_(std::move(changed)),
       link_(std::make_shared<Link>(Link{this})) {}
@@ -27,24 +26,24 @@ Settlement::~Settlement() {
     link_->to = nullptr;
 }
 
-void Settlement::add(Entry entry) {
-    waiting_.push_back(std::move(entry));
-    if (waiting_.size() >= batch_max) flush();
+void Settlement::add(PushResult result) {
+    if (waiting_.empty() || waiting_.back()->size() >= batch_max) {
+        waiting_.push_back(std::make_shared<std::vector<PushResult>>());
+        waiting_.back()->reserve(batch_max);
+    }
+    waiting_.back()->push_back(std::move(result));
+    ++size_;
+    if (waiting_.back()->size() >= batch_max) flush();
 }
 
 void Settlement::flush() {
     if (under_way_ || empty() || reactor_.now() < again_at_) return;
-    if (batch_.empty()) {
-        const auto end =
-            waiting_.begin() + static_cast<std::ptrdiff_t>(std::min(waiting_.size(), batch_max));
-        batch_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
-        waiting_.erase(waiting_.begin(), end);
+    if (batch_ == nullptr) {
+        batch_ = std::move(waiting_.front());
+        waiting_.pop_front();
     }
-    std::vector<PushResult> results;
-    results.reserve(batch_.size());
-    for (const Entry& entry : batch_) results.push_back(entry.result);
     under_way_ = true;
-    queue_.settle(std::move(results), [link = link_](const Settled& settled) {
+    queue_.settle(batch_, [link = link_](const Settled& settled) {
         if (link->to != nullptr) link->to->on_settled(settled);
     });
 }
@@ -57,17 +56,19 @@ void Settlement::on_settled(const Settled& settled) {
         if (failures_++ == 0)
             log::error("push_results_not_stored",
                        {{"reason", settled.detail == nullptr ? "" : settled.detail},
-                        {"results", std::uint64_t{batch_.size()}}});
+                        {"results", std::uint64_t{batch_->size()}}});
         return;
     }
     if (std::exchange(failures_, 0) != 0) log::info("push_results_stored_again");
     again_at_ = 0;
-    for (const Entry& entry : std::exchange(batch_, {})) written_(entry);
+    const Batch written = std::exchange(batch_, nullptr);
+    size_ -= written->size();
+    for (const PushResult& result : *written) written_(result);
     if (!settled.changes.empty()) changed_(settled.changes);
 }
 
 MonoMillis Settlement::wakes_at() const noexcept {
-    return under_way_ || batch_.empty() ? 0 : again_at_;
+    return under_way_ || batch_ == nullptr ? 0 : again_at_;
 }
 
 } // namespace fanfare::delivery

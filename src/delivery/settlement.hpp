@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -25,24 +26,19 @@ class Settlement {
     /// With so many on their way nothing is sent any more.
     static constexpr std::size_t results_max = 2'000;
 
-    struct Entry {
-        PushResult result;
-        std::vector<std::int64_t> siblings; // jobs that go with its device
-    };
     /// `written`: this is in the store.
-    Settlement(net::Reactor& reactor, PushQueue& queue, std::function<void(const Entry&)> written,
+    Settlement(net::Reactor& reactor, PushQueue& queue,
+               std::function<void(const PushResult&)> written,
                std::function<void(const std::vector<StatusChange>&)> changed);
     ~Settlement();
     Settlement(const Settlement&) = delete;
     Settlement& operator=(const Settlement&) = delete;
 
-    void add(Entry entry);
+    void add(PushResult result);
     /// Writes what there is, unless a batch is under way or it is too early after a failure.
     void flush();
-    [[nodiscard]] bool full() const noexcept {
-        return batch_.size() + waiting_.size() >= results_max;
-    }
-    [[nodiscard]] bool empty() const noexcept { return batch_.empty() && waiting_.empty(); }
+    [[nodiscard]] bool full() const noexcept { return size_ >= results_max; }
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
     /// When time alone makes `flush` do something; 0: it does not.
     [[nodiscard]] MonoMillis wakes_at() const noexcept;
 
@@ -52,10 +48,12 @@ class Settlement {
 
     net::Reactor& reactor_;
     PushQueue& queue_;
-    const std::function<void(const Entry&)> written_;
+    const std::function<void(const PushResult&)> written_;
     const std::function<void(const std::vector<StatusChange>&)> changed_;
-    std::vector<Entry> waiting_;
-    std::vector<Entry> batch_; // under way, or to be written again
+    using Batch = std::shared_ptr<std::vector<PushResult>>;
+    std::deque<Batch> waiting_; // behind `batch_`; all but the last are full
+    Batch batch_;               // under way, or to be written again; null: none
+    std::size_t size_ = 0;      // results of all
     bool under_way_ = false;
     MonoMillis again_at_ = 0; // after a failure
     std::uint32_t failures_ = 0;

@@ -3,7 +3,7 @@
 #include "apns_answer.hpp"
 #include "apns_payload.hpp"
 #include "apns_request.hpp"
-#include "apns_token.hpp"
+#include "apns_tokens.hpp"
 #include "mass_drop_guard.hpp"
 #include "push_pool.hpp"
 #include "service_url.hpp"
@@ -25,9 +25,11 @@ using delivery::PushVerdict;
 
 class Apns final : public delivery::Provider, PushVendor {
   public:
-    Apns(net::Reactor& reactor, net::BlockingThread& resolver, const ApnsOptions& options);
+    Apns(net::Reactor& reactor, net::BlockingThread& resolver, ApnsTokens& tokens,
+         const ApnsOptions& options);
 
     [[nodiscard]] std::string_view name() const noexcept override { return "apns"; }
+    [[nodiscard]] std::string_view app() const noexcept override { return pool_.name().app; }
     [[nodiscard]] Error check(const PushContent& content) const override {
         return check_apns(content, topic_);
     }
@@ -44,7 +46,7 @@ class Apns final : public delivery::Provider, PushVendor {
 
     net::Reactor& reactor_;
     const std::string topic_;
-    std::unique_ptr<ApnsToken> token_; // null: a client certificate
+    std::shared_ptr<ApnsToken> token_; // null: a client certificate
     MassDropGuard guard_;
     std::string refused_; // why Apple ended a connection: this credential; empty: it did not
     PushPool pool_;
@@ -57,10 +59,10 @@ std::string checked_topic(const std::string& topic) {
     return topic;
 }
 
-std::unique_ptr<ApnsToken> make_token(const ApnsOptions& options, const Clock& clock) {
+std::shared_ptr<ApnsToken> find_token(ApnsTokens& tokens, const ApnsOptions& options,
+                                      const Clock& clock) {
     if (options.by_certificate()) return nullptr;
-    return std::make_unique<ApnsToken>(SigningKey{JoseAlgorithm::es256, options.key, "key"},
-                                       options.key_id, options.team_id, clock);
+    return tokens.shelf().find(options, clock);
 }
 
 http::H2Options pool_options(const ApnsOptions& options) {
@@ -69,11 +71,11 @@ http::H2Options pool_options(const ApnsOptions& options) {
         throw std::runtime_error{"endpoint must be https: without TLS nobody asks for the "
                                  "certificate"};
     http::H2Options pool;
-    pool.name = "apns";
     pool.host = url.host;
     pool.port = url.port;
     pool.tls = url.tls;
     pool.ca_file = options.ca;
+    pool.proxy = options.proxy;
     pool.certificate = options.certificate;
     pool.key = options.certificate_key;
     if (options.by_certificate()) return pool;
@@ -84,10 +86,11 @@ http::H2Options pool_options(const ApnsOptions& options) {
     return pool;
 }
 
-Apns::Apns(net::Reactor& reactor, net::BlockingThread& resolver, const ApnsOptions& options)
+Apns::Apns(net::Reactor& reactor, net::BlockingThread& resolver, ApnsTokens& tokens,
+           const ApnsOptions& options)
     : reactor_(reactor), topic_(checked_topic(options.topic)),
-      token_(make_token(options, reactor.clock())),
-      pool_(reactor, resolver, *this, pool_options(options)) {}
+      token_(find_token(tokens, options, reactor.clock())),
+      pool_(reactor, resolver, *this, {"apns", options.app}, pool_options(options)) {}
 
 void Apns::send(const delivery::NotificationId& id, const PushContent& content,
                 const delivery::PushDevice& device, std::function<void(PushOutcome)> done) {
@@ -101,7 +104,7 @@ bool Apns::authorize(Push& push) {
     if (!token_) return true;
     const ApnsToken::ValueRef value = token_->current();
     push.generation = value->generation;
-    set_authorization(push.request, value->authorization);
+    push.authorization = value->authorization;
     return true;
 }
 
@@ -139,8 +142,8 @@ void Apns::no_answer(http::H2Answer::Kind /*kind*/, PushOutcome& outcome) {
 } // namespace
 
 std::unique_ptr<delivery::Provider> make_apns(net::Reactor& reactor, net::BlockingThread& resolver,
-                                              const ApnsOptions& options) {
-    return std::make_unique<Apns>(reactor, resolver, options);
+                                              ApnsTokens& tokens, const ApnsOptions& options) {
+    return std::make_unique<Apns>(reactor, resolver, tokens, options);
 }
 
 } // namespace fanfare::providers

@@ -171,8 +171,9 @@ void apply(PushReading& reading, Meaning meaning, Attempt attempt) {
 
 /// Apple may give our UUID back in upper case.
 std::string provider_id(const PushAnswer& answer) {
-    std::string id{answer.field("apns-id")};
-    if (!is_reason(id)) return {};
+    const std::string_view said = answer.field("apns-id");
+    if (!is_reason(said)) return {};
+    std::string id{said};
     for (char& c : id)
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     return id;

@@ -12,6 +12,7 @@ using delivery::PushContent;
 constexpr std::array<std::string_view, 3> type_names{"alert", "background", "voip"};
 constexpr std::size_t payload_max = 4'096;
 constexpr std::size_t voip_payload_max = 5'120;
+constexpr std::size_t frame_max = 512; // more than all that is not a text or `data`
 
 bool has_alert(const PushContent& content) noexcept {
     return !content.title.empty() || !content.body.empty();
@@ -72,6 +73,10 @@ std::string apns_payload(const PushContent& content, const delivery::Notificatio
 
 Error check_apns(const PushContent& content, std::string_view topic) {
     const ApnsPushType type = apns_push_type(content, topic);
+    // No text becomes longer than six times itself: what is small need not be built to be known so.
+    const std::size_t texts = content.title.size() + content.body.size() + content.sound.size() +
+                              2 * content.category.size();
+    if (6 * texts + content.data.size() + frame_max <= apns_payload_max(type)) return {};
     const std::size_t size = apns_payload(content, delivery::NotificationId{}, type).size();
     const std::size_t limit = apns_payload_max(type);
     if (size <= limit) return {};

@@ -37,8 +37,13 @@ std::string expiration_of(std::chrono::seconds left, WallMillis now) {
 } // namespace
 
 std::string apns_id(const delivery::NotificationId& id) {
-    std::string uuid = to_hex(as_byte_view(id.raw()));
-    for (const std::size_t at : {8U, 13U, 18U, 23U}) uuid.insert(at, "-");
+    const std::string hex = to_hex(as_byte_view(id.raw()));
+    std::string uuid;
+    uuid.reserve(hex.size() + 4);
+    for (std::size_t i = 0; i < hex.size(); ++i) {
+        if (i == 8 || i == 12 || i == 16 || i == 20) uuid += '-';
+        uuid += hex[i];
+    }
     return uuid;
 }
 

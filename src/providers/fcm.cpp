@@ -21,11 +21,11 @@ using delivery::PushOutcome;
 http::H2Options pool_options(const FcmOptions& options) {
     const ServiceUrl url = read_service_origin(options.endpoint, "endpoint");
     http::H2Options pool;
-    pool.name = "fcm";
     pool.host = url.host;
     pool.port = url.port;
     pool.tls = url.tls;
     pool.ca_file = options.ca;
+    pool.proxy = options.proxy;
     return pool;
 }
 
@@ -34,10 +34,11 @@ class Fcm final : public delivery::Provider, PushVendor {
     Fcm(net::Reactor& reactor, net::BlockingThread& resolver, const FcmOptions& options)
         : reactor_(reactor),
           source_(reactor, resolver, read_fcm_account(options.service_account, "service_account"),
-                  options.ca, [this] { pool_.resume(); }),
-          pool_(reactor, resolver, *this, pool_options(options)) {}
+                  options, [this] { pool_.resume(); }),
+          pool_(reactor, resolver, *this, {"fcm", options.app}, pool_options(options)) {}
 
     [[nodiscard]] std::string_view name() const noexcept override { return "fcm"; }
+    [[nodiscard]] std::string_view app() const noexcept override { return pool_.name().app; }
     [[nodiscard]] Error check(const PushContent& content) const override {
         return check_fcm(content);
     }
@@ -58,7 +59,7 @@ class Fcm final : public delivery::Provider, PushVendor {
         const FcmToken::ValueRef value = source_.current();
         if (!value) return false;
         push.generation = value->generation;
-        set_authorization(push.request, value->authorization);
+        push.authorization = value->authorization;
         return true;
     }
     [[nodiscard]] PushReading read(const Push& push, const PushAnswer& answer) override {

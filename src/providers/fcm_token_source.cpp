@@ -1,6 +1,7 @@
 #include "fcm_token_source.hpp"
 
 #include "openssl_ptr.hpp"
+#include "push_pool.hpp"
 #include "push_response.hpp"
 
 #include <fanfare/base/log.hpp>
@@ -13,13 +14,14 @@
 namespace fanfare::providers {
 namespace {
 
-http::H2Options pool_options(const ServiceUrl& url, const std::string& ca) {
+http::H2Options pool_options(const ServiceUrl& url, const CredentialOptions& options) {
     http::H2Options pool;
-    pool.name = "fcm_token";
+    pool.name = PushName{"fcm_token", options.app}.pool();
     pool.host = url.host;
     pool.port = url.port;
     pool.tls = url.tls;
-    pool.ca_file = ca;
+    pool.ca_file = options.ca;
+    pool.proxy = options.proxy;
     pool.connections_max = 1;
     pool.idle_timeout = std::chrono::seconds{30}; // it is needed once in an hour
     return pool;
@@ -28,12 +30,12 @@ http::H2Options pool_options(const ServiceUrl& url, const std::string& ca) {
 } // namespace
 
 FcmTokenSource::FcmTokenSource(net::Reactor& reactor, net::BlockingThread& resolver,
-                               FcmAccount account, const std::string& ca,
+                               FcmAccount account, const CredentialOptions& options,
                                std::function<void()> fresh)
     : reactor_(reactor), account_(std::move(account)),
       url_(read_service_url(account_.token_uri, "service_account: `token_uri`")),
-      fresh_(std::move(fresh)), token_(reactor.clock()),
-      pool_(reactor, resolver, *this, pool_options(url_, ca)) {
+      fresh_(std::move(fresh)), app_(options.app), token_(reactor.clock()),
+      pool_(reactor, resolver, *this, pool_options(url_, options)) {
     // By a timer, since the reactor may not run yet.
     reactor_.timers().set(*this, std::chrono::milliseconds{0});
 }
@@ -81,7 +83,7 @@ void FcmTokenSource::on_answer(std::uint64_t /*tag*/, const http::H2Answer& answ
 
 void FcmTokenSource::take(const FcmGrant& grant) {
     token_.granted(grant);
-    if (!std::exchange(fault_, {}).empty()) log::info("fcm_token_fetched_again");
+    if (!std::exchange(fault_, {}).empty()) log::info("fcm_token_fetched_again", {{"app", app_}});
     fresh_();
     reactor_.wake_at(reactor_.now_micros()); // there is room
 }
@@ -90,6 +92,7 @@ void FcmTokenSource::give_up(const FcmGrantFault& fault) {
     token_.failed(fault);
     if (std::exchange(fault_, fault.reason) == fault.reason) return;
     const log::Fields fields{
+        {"app", app_},
         {"reason", fault.reason},
         {"again_in_ms",
          std::int64_t{token_.next().value_or(std::chrono::milliseconds{0}).count()}}};

@@ -7,6 +7,7 @@
 
 #include <fanfare/http/h2_client.hpp>
 #include <fanfare/net/timer_wheel.hpp>
+#include <fanfare/providers/providers.hpp>
 
 #include <functional>
 #include <string>
@@ -16,10 +17,10 @@ namespace fanfare::providers {
 /// On one reactor. Begins by itself.
 class FcmTokenSource final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer {
   public:
-    /// `fresh`: there is a new token. `ca`: as FcmOptions. Throws as H2Pool does, and if the
+    /// `fresh`: there is a new token. Throws as H2Pool does, and if the
     /// account's `token_uri` leads nowhere.
     FcmTokenSource(net::Reactor& reactor, net::BlockingThread& resolver, FcmAccount account,
-                   const std::string& ca, std::function<void()> fresh);
+                   const CredentialOptions& options, std::function<void()> fresh);
 
     [[nodiscard]] FcmToken::ValueRef current() const { return token_.current(); }
     /// Google did not take the token of this generation.
@@ -38,6 +39,7 @@ class FcmTokenSource final : http::H2PoolOwner, http::H2Caller, net::TimerWheel:
     const FcmAccount account_;
     const ServiceUrl url_;
     const std::function<void()> fresh_;
+    const std::string app_;
     FcmToken token_;
     std::string fault_; // the last one's reason; empty: none since the last token
     http::H2Pool pool_;

@@ -30,7 +30,7 @@ std::string_view PushAnswer::field(std::string_view name) const noexcept {
 
 bool is_reason(std::string_view text) noexcept {
     return !text.empty() && text.size() <= reason_bytes_max &&
-           std::all_of(text.begin(), text.end(), is_reason_char);
+           std::all_of(text.begin(), text.end(), [](char c) { return is_reason_char(c); });
 }
 
 std::string status_reason(int status) {

@@ -27,6 +27,11 @@ PushOutcome unsent(const char* reason) {
     return outcome;
 }
 
+http::H2Options named(http::H2Options options, const PushName& name) {
+    options.name = name.pool();
+    return options;
+}
+
 /// Whoever is told may do anything but destroy us.
 class Telling {
   public:
@@ -42,15 +47,10 @@ class Telling {
 
 } // namespace
 
-void set_authorization(PushRequest& request, const std::string& value) {
-    FANFARE_ASSERT(!request.fields.empty() && request.fields.front().name == "authorization");
-    request.fields.front().value = value;
-}
-
 PushPool::PushPool(net::Reactor& reactor, net::BlockingThread& resolver, PushVendor& vendor,
-                   http::H2Options options, std::size_t line_max)
-    : reactor_(reactor), vendor_(vendor), name_(options.name), line_max_(line_max),
-      pool_(reactor, resolver, *this, std::move(options)) {}
+                   PushName name, http::H2Options options, std::size_t line_max)
+    : reactor_(reactor), vendor_(vendor), name_(std::move(name)), line_max_(line_max),
+      pool_(reactor, resolver, *this, named(std::move(options), name_)) {}
 
 std::size_t PushPool::room() const noexcept {
     const std::size_t room = pool_.room();
@@ -63,7 +63,6 @@ void PushPool::send(PushRequest request, std::function<void(PushOutcome)> done) 
     push.request = std::move(request);
     push.done = std::move(done);
     push.due = reactor_.now() + deadline.count();
-    push.outcome = unsent("not sent in time");
     if (line_.empty() && try_send(tag, push)) return;
     if (line_.size() < line_max_) return wait(tag);
     push.outcome = unsent("too many wait already");
@@ -77,6 +76,10 @@ bool PushPool::try_send(std::uint64_t tag, Push& push) {
     std::size_t count = 0;
     for (const RequestField& field : push.request.fields)
         headers.at(count++) = {field.name, field.value, field.never_index};
+    if (!push.authorization.empty()) {
+        FANFARE_ASSERT(headers.front().name == "authorization");
+        headers.front().value = std::exchange(push.authorization, {});
+    }
     http::H2Request request;
     request.path = push.request.path;
     request.headers = {headers.data(), count};
@@ -96,9 +99,11 @@ void PushPool::resume() {
 }
 
 void PushPool::finish(std::uint64_t tag) {
-    const Push push = std::move(pushes_.extract(tag).mapped());
+    const auto at = pushes_.find(tag);
+    Push push = std::move(at->second);
+    pushes_.erase(at);
     const Telling telling{telling_};
-    push.done(push.outcome);
+    push.done(push.outcome ? std::move(*push.outcome) : unsent("not sent in time"));
     // Told at the end of a turn, it gives room that is seen in the next one.
     reactor_.wake_at(reactor_.now_micros());
 }
@@ -145,7 +150,8 @@ void PushPool::read_failure(Push& push, const http::H2Answer& answer) {
 void PushPool::note(const PushReading& reading) {
     if (!reading.alert || reading.outcome.verdict == PushVerdict::stop) return;
     if (noted_.size() == noted_max || !noted_.insert(reading.outcome.reason).second) return;
-    log::error("push_settings_refused", {{"provider", name_},
+    log::error("push_settings_refused", {{"provider", name_.provider},
+                                         {"app", name_.app},
                                          {"status", reading.outcome.status},
                                          {"reason", reading.outcome.reason}});
 }

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -26,20 +27,28 @@ struct Push {
     PushRequest request;
     std::function<void(delivery::PushOutcome)> done;
     std::uint64_t generation = 0; // of the token that it was sent with last
+    /// Value of the first field, `authorization`, for the one call that sends it; empty: as it is.
+    std::string_view authorization;
     Attempt attempt = Attempt::first;
     // PushPool's
-    std::uint64_t renewals = 0;    // of the connections, when it was sent
-    MonoMillis due = 0;            // then it is given up
-    delivery::PushOutcome outcome; // stands if nothing more comes of it
+    std::uint64_t renewals = 0;                   // of the connections, when it was sent
+    MonoMillis due = 0;                           // then it is given up
+    std::optional<delivery::PushOutcome> outcome; // stands if nothing more comes of it
 };
 
-/// The value of `authorization`, the first field if there is one.
-void set_authorization(PushRequest& request, const std::string& value);
+/// Whose pushes they are, as metrics and logs call it.
+struct PushName {
+    std::string provider; // "apns"
+    std::string app;      // empty: the credential without a name
+    /// "apns", or "apns:shop": of the connections.
+    [[nodiscard]] std::string pool() const { return app.empty() ? provider : provider + ':' + app; }
+};
 
 /// What is a vendor's own about it. Called on the reactor.
 class PushVendor {
   public:
-    /// Puts the credential of now into the request. False: there is none, the push waits.
+    /// Says the credential of now, which lives as long as the call. False: there is none, the push
+    /// waits.
     [[nodiscard]] virtual bool authorize(Push& push) = 0;
     /// What an answer means. Does itself what that asks for the token.
     [[nodiscard]] virtual PushReading read(const Push& push, const PushAnswer& answer) = 0;
@@ -59,11 +68,12 @@ class PushPool final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer
     /// Pushes that wait here and were not sent yet.
     static constexpr std::size_t usual_line = 64;
 
-    /// All outlive it. Throws as H2Pool does. `options.name` is what logs call the provider.
+    /// All outlive it. Throws as H2Pool does. `options.name` follows from `name`.
     PushPool(net::Reactor& reactor, net::BlockingThread& resolver, PushVendor& vendor,
-             http::H2Options options, std::size_t line_max = usual_line);
+             PushName name, http::H2Options options, std::size_t line_max = usual_line);
     ~PushPool() override = default;
 
+    [[nodiscard]] const PushName& name() const noexcept { return name_; }
     /// How many more are sent at once.
     [[nodiscard]] std::size_t room() const noexcept;
     /// Beyond the room they wait in the line, and are given back where that is full.
@@ -92,7 +102,7 @@ class PushPool final : http::H2PoolOwner, http::H2Caller, net::TimerWheel::Timer
 
     net::Reactor& reactor_;
     PushVendor& vendor_;
-    const std::string name_;
+    const PushName name_;
     const std::size_t line_max_;
     std::unordered_map<std::uint64_t, Push> pushes_; // by tag
     std::deque<std::uint64_t> line_;

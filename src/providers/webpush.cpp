@@ -7,6 +7,8 @@
 #include <fanfare/net/reactor.hpp>
 #include <fanfare/providers/providers.hpp>
 
+#include <openssl/crypto.h>
+
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
@@ -46,14 +48,18 @@ PushOutcome crowded() {
 class WebPush final : public delivery::Provider {
   public:
     WebPush(net::Reactor& reactor, net::BlockingThread& resolver, const WebPushOptions& options)
-        : reactor_(reactor),
+        : reactor_(reactor), options_(options),
           vapid_(options.private_key, "private_key", options.subject, reactor.clock()),
-          origins_(reactor, resolver, {options.ca, options.allow_private}) {
+          origins_(reactor, resolver, options_) {
+        // It is in `vapid_` now, where it is a key.
+        ::OPENSSL_cleanse(options_.private_key.data(), options_.private_key.size());
+        options_.private_key.clear();
         // Origins come later; a file that cannot be used is to be said now.
-        const WebPushOrigin tried{reactor, resolver, {}, {options.ca, options.allow_private}};
+        const WebPushOrigin tried{reactor, resolver, {}, options_};
     }
 
     [[nodiscard]] std::string_view name() const noexcept override { return "webpush"; }
+    [[nodiscard]] std::string_view app() const noexcept override { return options_.app; }
     [[nodiscard]] Error check(const PushContent& content) const override {
         return check_webpush(content);
     }
@@ -65,6 +71,7 @@ class WebPush final : public delivery::Provider {
 
   private:
     net::Reactor& reactor_;
+    WebPushOptions options_; // without the key
     Vapid vapid_;
     WebPushEncryptor encryptor_;
     std::size_t in_flight_ = 0;

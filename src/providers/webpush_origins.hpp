@@ -8,6 +8,8 @@
 #include "push_pool.hpp"
 #include "webpush_endpoint.hpp"
 
+#include <fanfare/providers/providers.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -19,17 +21,11 @@
 
 namespace fanfare::providers {
 
-/// Of WebPushOptions.
-struct WebPushReach {
-    std::string ca;
-    bool allow_private = false;
-};
-
 /// One push service, as far as we use it.
 class WebPushOrigin final : PushVendor {
   public:
     WebPushOrigin(net::Reactor& reactor, net::BlockingThread& resolver,
-                  const WebPushEndpoint& endpoint, const WebPushReach& reach);
+                  const WebPushEndpoint& endpoint, const WebPushOptions& options);
 
     /// Why it takes no push now; nothing: it does.
     [[nodiscard]] std::optional<delivery::PushOutcome> refusal() const;
@@ -48,6 +44,7 @@ class WebPushOrigin final : PushVendor {
     void no_answer(http::H2Answer::Kind kind, delivery::PushOutcome& outcome) override;
 
     net::Reactor& reactor_;
+    const bool barred_; // an address that only a proxy would connect to
     MonoMillis paused_until_ = 0;
     bool guarded_ = false; // the last address that it led to is not allowed
     PushPool pool_;
@@ -57,9 +54,10 @@ class WebPushOrigins {
   public:
     static constexpr std::size_t origins_max = 64;
 
-    /// All but `reach` outlive it.
-    WebPushOrigins(net::Reactor& reactor, net::BlockingThread& resolver, const WebPushReach& reach)
-        : reactor_(reactor), resolver_(resolver), reach_(reach) {}
+    /// All outlive it.
+    WebPushOrigins(net::Reactor& reactor, net::BlockingThread& resolver,
+                   const WebPushOptions& options)
+        : reactor_(reactor), resolver_(resolver), options_(options) {}
 
     /// Null: there are too many, and all are in use.
     [[nodiscard]] WebPushOrigin* find(const WebPushEndpoint& endpoint);
@@ -70,7 +68,7 @@ class WebPushOrigins {
 
     net::Reactor& reactor_;
     net::BlockingThread& resolver_;
-    const WebPushReach reach_;
+    const WebPushOptions& options_;
     std::unordered_map<std::string, std::unique_ptr<WebPushOrigin>> origins_; // by origin
     std::uint64_t uses_ = 0;
 };

@@ -57,6 +57,11 @@ Room* HomeRooms::find(std::string_view text, std::uint64_t hash) {
     return at->room.get();
 }
 
+bool HomeRooms::occupied(std::string_view text, std::uint64_t hash) const noexcept {
+    const auto at = table_.find(RoomKey{text, hash});
+    return at != table_.end() && at->room->subscribers() != 0;
+}
+
 void HomeRooms::refresh(Room& room) {
     if (room.rules_generation() == rules_generation_) return;
     const Rule* const rule = rooms_.rule(room.name().text());

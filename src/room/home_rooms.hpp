@@ -36,6 +36,7 @@ class HomeRooms {
     [[nodiscard]] net::Reactor& reactor() noexcept { return rooms_.reactor(); }
 
     void commit(const DraftRef& message, const PublishReply& reply);
+    [[nodiscard]] bool occupied(std::string_view text, std::uint64_t hash) const noexcept;
     /// From now on durable rooms are kept there. Once, before the first call.
     void use_log(DurableLog& log) { durable_ = std::make_unique<DurableRooms>(*this, log); }
     void join(std::unique_ptr<JoinRequest> request);

@@ -76,6 +76,10 @@ void Rooms::publish(DraftRef message, const PublishReply& reply) {
     broker_->publish(std::move(message), reply);
 }
 
+bool Rooms::occupied(std::string_view room, std::uint64_t hash) const noexcept {
+    return home_->occupied(room, hash);
+}
+
 void Rooms::subscribe(Subscription& subscription, Subscriber& subscriber, std::string_view room,
                       JoinWish wish) {
     local_->subscribe(subscription, subscriber, room, std::move(wish));

@@ -103,7 +103,7 @@ def test_registering_answers_201_and_then_200(gateway, user, tag):
 
 def test_all_platforms_are_shown_without_their_secrets(gateway, user, tag):
     register(gateway, ios(user, tag.upper() + "00", locale="pt-BR", timezone="America/Sao_Paulo",
-                          topics=["news", "a \u00e4"], app="shop"))
+                          topics=["news", "a \u00e4"]))
     register(gateway, {"user_id": user, "device_id": "tablet", "platform": "android",
                        "device_token": f"fcm:{tag}-_"})
     end = int(time.time() + 3600) * 1000 + 250
@@ -114,7 +114,7 @@ def test_all_platforms_are_shown_without_their_secrets(gateway, user, tag):
     expires = browser.pop("expires")
     assert expires.endswith(".250Z")
     assert browser == {"device_id": "browser", "platform": "web", "topics": []}
-    assert phone == {"device_id": "phone", "platform": "ios", "app": "shop", "locale": "pt-BR",
+    assert phone == {"device_id": "phone", "platform": "ios", "locale": "pt-BR",
                      "timezone": "America/Sao_Paulo", "topics": ["a \u00e4", "news"]}
     assert tablet == {"device_id": "tablet", "platform": "android", "topics": []}
     shown = gateway.api("GET", f"/sessions/{quoted(user)}").body

@@ -261,14 +261,17 @@ def test_check_and_stats_know_notifications_and_devices(busy):
             [(offset, bytes([offset] * 16), status) for offset, status in ((1, 3), (2, 0), (3, 0))])
         database.execute("INSERT INTO devices VALUES (1, 'ada', 'phone', 0, '00ff', NULL, NULL, NULL, NULL, "
                          "NULL, 1, NULL)")
+        database.execute("INSERT INTO dead_letters (inbox, offset, device, provider, status, reason, attempts, time) "
+                         "VALUES (1, 2, 'phone', 'apns', 413, 'PayloadTooLarge', 1, 1)")
         database.commit()
     result = store(busy, "check")
     assert result.returncode == 0, result.output
-    assert result.stdout.endswith(", 1 inboxes, 3 notifications, 1 devices\n"), result.output
+    assert result.stdout.endswith(", 1 inboxes, 3 notifications, 1 devices, 1 dead letters\n"), result.output
     stats = json.loads(store(busy, "stats", "--json").stdout)
     assert (stats["inboxes"], stats["notifications"], stats["pending"], stats["devices"]) == (1, 3, 2, 1)
+    assert stats["dead_letters"] == 1
     text = store(busy, "stats").stdout
-    assert "notifications 3 (2 pending)\n" in text and "devices       1\n" in text
+    assert "notifications 3 (2 pending)\n" in text and "devices       1\ndead letters  1\n" in text
     with contextlib.closing(sqlite3.connect(store_of(busy))) as database:
         database.execute("UPDATE inboxes SET newest = 2")
         database.execute("UPDATE devices SET token = 'secret'")

@@ -14,8 +14,10 @@
 #include <vector>
 
 namespace fanfare::delivery {
+class DeadLetters;
 class Devices;
 class Inboxes;
+struct PushDevice;
 } // namespace fanfare::delivery
 
 namespace fanfare::api {
@@ -26,8 +28,9 @@ struct Options {
     std::size_t item_bytes_max = std::size_t{64} * 1024;   // of one line of an NDJSON stream
     bool demo_page = false;                                // at `/`
     std::chrono::milliseconds idempotency_window{std::chrono::minutes{10}}; // of notifications
-    std::size_t devices_max = 20; // of one user; above: refused
-    std::uint8_t channels = 1;    // of a notification that names none (delivery::Channels)
+    std::size_t devices_max = 20;       // of one user; above: refused
+    std::vector<std::string> push_apps; // that devices may name
+    std::uint8_t channels = 1;          // of a notification that names none (delivery::Channels)
 };
 
 /// What the process knows about itself, asked when somebody asks. Callable on any reactor.
@@ -42,12 +45,13 @@ struct Status {
 /// One per reactor.
 class Api {
   public:
-    /// `keys` may be replaced by a reload: it is asked for each request. `inboxes`: this reactor's,
-    /// and `devices` outlive it; null: there is no store, and calls that need one are answered 503.
+    /// `keys` may be replaced by a reload: it is asked for each request. `inboxes`: this reactor's;
+    /// these and what follows outlive it; null: there is no store, and calls that need one are
+    /// answered 503.
     Api(session::Sessions& sessions, room::IdempotencyLog& idempotency,
         const std::shared_ptr<const auth::ApiKeys>& keys, Metrics& metrics, Status status,
         const Options& options, delivery::Inboxes* inboxes = nullptr,
-        delivery::Devices* devices = nullptr);
+        delivery::Devices* devices = nullptr, delivery::DeadLetters* letters = nullptr);
     ~Api();
     Api(const Api&) = delete;
     Api& operator=(const Api&) = delete;
@@ -59,6 +63,12 @@ class Api {
     void add_operations(http::Router& router, bool open);
     /// From now on these keys count. On the API's reactor.
     void reload(std::shared_ptr<const auth::ApiKeys> keys, const Options& options);
+
+    /// `forget`: told which devices are no more (on the API's reactor), it calls `then` there when
+    /// nothing is sent to them any more. Answers wait for that. Before requests come.
+    using ForgetDevices = std::function<void(std::function<bool(const delivery::PushDevice&)> gone,
+                                             std::function<void()> then)>;
+    void on_devices_gone(ForgetDevices forget);
 
     struct Context;
 

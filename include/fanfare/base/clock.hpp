@@ -3,7 +3,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace fanfare {
 
@@ -27,5 +29,8 @@ class Clock {
 
 /// RFC 3339 in UTC with milliseconds: "2026-11-20T10:58:00.123Z".
 [[nodiscard]] std::string rfc3339(WallMillis time);
+/// Any date-time of RFC 3339; what is finer than a millisecond is cut off, a leap second is the
+/// second behind it. Nothing if it is none.
+[[nodiscard]] std::optional<WallMillis> parse_rfc3339(std::string_view text) noexcept;
 
 } // namespace fanfare

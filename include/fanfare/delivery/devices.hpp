@@ -16,13 +16,23 @@ namespace fanfare::delivery {
 
 /// Values are kept in the store.
 enum class Platform : std::uint8_t { ios = 0, android = 1, web = 2 };
-/// A set of platforms: a bit for each, 1 << platform.
-using Platforms = std::uint8_t;
-[[nodiscard]] constexpr Platforms platform_bit(Platform platform) noexcept {
-    return static_cast<Platforms>(1U << static_cast<unsigned>(platform));
-}
 [[nodiscard]] std::string_view platform_name(Platform platform) noexcept;
 [[nodiscard]] std::optional<Platform> parse_platform(std::string_view name) noexcept;
+
+/// For which devices there is a provider: pairs of platform and app.
+class PushReach {
+  public:
+    void serve(Platform platform, std::string_view app);
+    [[nodiscard]] bool serves(Platform platform, std::string_view app) const;
+    [[nodiscard]] bool empty() const noexcept { return pairs_.empty(); }
+    /// For who looks with its own means: between line feeds, which no app's name has, each platform
+    /// as a digit, a colon, and the app: `\n0:\n2:shop\n`.
+    [[nodiscard]] const std::string& text() const noexcept { return pairs_; }
+    friend bool operator==(const PushReach&, const PushReach&) = default;
+
+  private:
+    std::string pairs_;
+};
 
 struct PushDevice {
     std::string user;
@@ -34,7 +44,7 @@ struct PushDevice {
     std::string token;
     std::string p256dh; // web: the browser's public key, 65 bytes
     std::string auth;   // web: its secret, 16 bytes
-    std::string app;    // which of the configured credentials; empty: the only, or first, one
+    std::string app;    // whose credentials it is pushed to with; empty: those without a name
     std::string locale;
     std::string timezone;
     std::vector<std::string> topics;
@@ -50,6 +60,7 @@ struct Registered {
     Code code = Code::ok;
     const char* detail = nullptr;
     bool fresh = false; // there was none of that name
+    bool taken = false; // its token was another device's, which is no more
 };
 struct Unregistered {
     Code code = Code::ok;

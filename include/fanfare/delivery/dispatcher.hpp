@@ -40,6 +40,9 @@ class Dispatcher {
     /// These have no jobs any more (acknowledged, cancelled, collapsed). What of them is in flight
     /// goes on, and its outcome is written down as any other.
     void cancel(const std::vector<NotificationId>& notifications);
+    /// These devices are no more (unregistered, their token another's). What is on its way to them
+    /// goes on; nothing is sent to them any more, whatever is still being read of the time before.
+    void forget_devices(const std::function<bool(const PushDevice&)>& gone);
     /// The orderly end: nothing more is sent. `done` when what is in flight has ended and is
     /// written down, at the latest after `options.drain`; never in the call. Once.
     void drain(std::function<void()> done);

@@ -28,6 +28,7 @@ namespace fanfare::delivery {
 struct Order {
     std::vector<std::string> users; // at least one, none twice
     std::string data;               // what clients are sent as `data`, JSON
+    std::string push_options;       // as Notification's
     std::string category;           // empty: none
     std::string collapse_key;       // empty: none
     Priority priority = Priority::normal;

@@ -70,6 +70,7 @@ class Inboxes final : public session::Inboxes {
     friend class Home;
 
     [[nodiscard]] Inboxes& home_of(std::string_view user) noexcept;
+    void say(const std::vector<StatusChange>& changes);
 
     session::Sessions& sessions_;
     InboxLog& log_;

@@ -50,9 +50,9 @@ inline constexpr std::size_t status_count = 10;
 [[nodiscard]] std::string_view status_name(Status status) noexcept;
 /// The only legal moves (docs/protocol.md, "Notifications").
 [[nodiscard]] bool may_become(Status from, Status to) noexcept;
-/// Nothing leads out of it but a late acknowledgement.
+/// Nothing leads out of it but a late acknowledgement, or a redrive.
 [[nodiscard]] bool is_final(Status status) noexcept;
-/// Nothing of it need be sent any more, on any channel.
+/// Nothing of it need be sent any more, on any channel, unless it is redriven.
 [[nodiscard]] bool is_over(Status status) noexcept;
 
 /// Values are kept in the store.
@@ -83,7 +83,10 @@ enum class Event : std::uint8_t {
     push_retry = 11,  // attempt n at one device failed; it is tried again
     push_failed = 12, // it is given up for one device; attempt n
     device_dropped = 13, // the service says that the device is no more; attempt n
+    redriven = 14,       // what was given up for one device is tried anew
+    discarded = 15,      // it never will be: its dead letter was thrown away
 };
+inline constexpr std::size_t event_count = 16;
 [[nodiscard]] std::string_view event_name(Event event) noexcept;
 
 struct TimelineEntry {
@@ -93,7 +96,8 @@ struct TimelineEntry {
     std::uint32_t attempt = 0;    // 0: not about an attempt
     /// sent: sessions, separated by commas. acknowledged: session, or "api". collapsed: the id of
     /// the newer one. Of one device (push_…): a JSON object of `device`, `provider`, `status`,
-    /// `reason`, `provider_id`, those that there are. Others: the reason, for people. May be empty.
+    /// `reason`, `provider_id`, those that there are; redriven and discarded are told so too.
+    /// Others: the reason, for people. May be empty.
     std::string detail;
 };
 
@@ -113,6 +117,9 @@ struct Notification {
     std::string category;
     std::string collapse_key;
     std::string data; // what clients are sent as `data`, JSON
+    /// What is for push alone: a JSON object of `badge` (a number), `sound` and `silent` (true),
+    /// those that were given. Empty: none was.
+    std::string push_options;
 };
 
 /// A status that moved, for whoever follows a notification.

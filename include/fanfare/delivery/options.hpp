@@ -1,9 +1,13 @@
 #pragma once
 // Bounds and habits of inboxes and of push; app/config fills them.
 
+#include <fanfare/delivery/devices.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace fanfare::delivery {
 
@@ -14,8 +18,8 @@ struct InboxOptions {
     std::size_t attempts = 3;                     // in all, at most 100
     /// Records and timelines are kept so long after a notification's time is over.
     std::chrono::milliseconds keep{std::chrono::hours{24 * 7}};
-    /// For whose devices there is a provider (delivery::Platforms). None: nothing is pushed.
-    std::uint8_t pushes_to = 0;
+    /// For whose devices there is a provider. None: nothing is pushed.
+    PushReach pushes_to;
 };
 
 /// When a credential is left alone, since its service fails (docs/decisions/0014-push-queue.md).
@@ -24,6 +28,14 @@ struct BreakerOptions {
     double failures = 0.5;                    // this part of them opens it, above 0, at most 1 …
     std::size_t answers_min = 20;             // … if there are so many
     std::chrono::milliseconds open_for{60'000};
+};
+
+/// Of one credential, named as its provider names it.
+struct ProviderRate {
+    std::string provider;
+    std::string app;
+    double per_second = 0; // 0: no bound
+    friend bool operator==(const ProviderRate&, const ProviderRate&) = default;
 };
 
 struct PushOptions {
@@ -38,9 +50,9 @@ struct PushOptions {
     /// Jobs of a lane that wait in memory; the others wait in the store.
     std::size_t window = 2'000;
     // Pushes that begin. 0: no bound.
-    double rate_per_second = 0;          // in all
-    double provider_rate_per_second = 0; // of each credential
-    double user_rate_per_minute = 100;   // of each user, all devices together
+    double rate_per_second = 0;               // in all
+    std::vector<ProviderRate> provider_rates; // of credentials; not in it: no bound
+    double user_rate_per_minute = 100;        // of each user, all devices together
 };
 
 } // namespace fanfare::delivery

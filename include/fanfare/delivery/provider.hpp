@@ -57,6 +57,9 @@ class Provider {
     virtual ~Provider() = default;
     /// For metrics and timelines, e.g. "apns".
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+    /// Which of several credentials of this vendor it is: the name of its app. Empty: the one
+    /// without a name.
+    [[nodiscard]] virtual std::string_view app() const noexcept { return {}; }
     /// Why this content cannot be sent to any device of the platform (too large); no error: it can.
     [[nodiscard]] virtual Error check(const PushContent& content) const = 0;
     /// How many more pushes it takes now.

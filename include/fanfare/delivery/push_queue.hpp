@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,12 +21,14 @@ namespace fanfare::delivery {
 
 /// One notification for one device.
 struct PushJob {
-    std::int64_t id = 0;        // in the queue
-    Notification notification;  // with its data
-    PushDevice device;          // with its token
-    std::uint32_t attempts = 0; // made
-    WallMillis due = 0;         // not before
-    WallMillis queued = 0;      // since when it is a job
+    std::int64_t id = 0;         // in the queue
+    std::int64_t inbox = 0;      // where the store keeps the notification …
+    std::int64_t device_row = 0; // … and the device; nobody else's business
+    Notification notification;   // with its data
+    PushDevice device;           // with its token
+    std::uint32_t attempts = 0;  // made
+    WallMillis due = 0;          // not before
+    WallMillis queued = 0;       // since when it is a job
 };
 
 /// A place in a lane.
@@ -53,13 +56,33 @@ struct PushResult {
         dead,    // a dead letter
         void_,   // its time is over: nothing is sent any more
     };
+    PushResult() = default;
+    explicit PushResult(const PushJob& of)
+        : job(of.id), lane(of.notification.priority), due(of.due), inbox(of.inbox),
+          offset(of.notification.offset), notification(of.notification.id),
+          device_row(of.device_row), device(of.device.name), attempts(of.attempts) {}
+
+    // The job: what the store would otherwise have to look up.
     std::int64_t job = 0;
+    Priority lane = Priority::normal;
+    WallMillis due = 0;
+    std::int64_t inbox = 0;
+    std::uint64_t offset = 0;
+    NotificationId notification;
+    std::int64_t device_row = 0;
+    std::string device;         // its name
+    std::uint32_t attempts = 0; // before this one
+    // What became of it.
     Fate fate = Fate::again;
     WallMillis again_at = 0;
     bool counts = true; // as an attempt
     std::string provider;
+    std::string app; // of its credential; empty: the one without a name
     PushOutcome outcome;
+    std::vector<std::int64_t> siblings; // `dropped`: jobs that were held and go with the device
 };
+/// Shared by who writes them down and who may have to ask again.
+using PushResults = std::shared_ptr<const std::vector<PushResult>>;
 struct Settled {
     Code code = Code::ok;
     const char* detail = nullptr;
@@ -81,7 +104,7 @@ class PushQueue {
                       std::function<void(PushJobs)> done) = 0;
     /// Writes down what became of attempts, all or nothing. Not refused: jobs in flight are
     /// bounded.
-    virtual void settle(std::vector<PushResult> results, std::function<void(Settled)> done) = 0;
+    virtual void settle(PushResults results, std::function<void(Settled)> done) = 0;
     /// By lane. Any thread; may be a moment old.
     [[nodiscard]] virtual PushDepth depth(Priority lane) const = 0;
 };

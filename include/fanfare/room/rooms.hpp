@@ -135,6 +135,8 @@ class Rooms {
     /// Numbers a message, keeps it, answers, and delivers it to all reactors with subscribers.
     /// For brokers.
     void commit(DraftRef message, const PublishReply& reply);
+    /// Somebody is subscribed to it, on any reactor of this node.
+    [[nodiscard]] bool occupied(std::string_view room, std::uint64_t hash) const noexcept;
 
     // --- between the sides of all reactors ---
     [[nodiscard]] HomeRooms& home() noexcept { return *home_; }

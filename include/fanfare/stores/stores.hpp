@@ -1,6 +1,7 @@
 #pragma once
 // The shelf of durable state: what `app` builds without seeing how it is made.
 
+#include <fanfare/delivery/dead_letters.hpp>
 #include <fanfare/delivery/devices.hpp>
 #include <fanfare/delivery/inbox_log.hpp>
 #include <fanfare/delivery/push_queue.hpp>
@@ -39,6 +40,7 @@ class Store {
     [[nodiscard]] virtual delivery::InboxLog& inbox() noexcept = 0;
     [[nodiscard]] virtual delivery::Devices& devices() noexcept = 0;
     [[nodiscard]] virtual delivery::PushQueue& push() noexcept = 0;
+    [[nodiscard]] virtual delivery::DeadLetters& dead_letters() noexcept = 0;
     [[nodiscard]] virtual room::IdempotencyLog& idempotency() noexcept = 0;
     /// Null: what was written last was kept. Else why writing fails, static text for operators. Any
     /// thread.
@@ -84,6 +86,7 @@ struct SqliteCheck {
     std::uint64_t inboxes = 0;
     std::uint64_t notifications = 0;
     std::uint64_t devices = 0;
+    std::uint64_t dead_letters = 0;
     bool pages_sound = true; // false: SQLite itself cannot read all of it
     /// One line each, at most some hundred. None: the file is sound.
     std::vector<std::string> faults;
@@ -133,6 +136,7 @@ struct SqliteStats {
     std::uint64_t notifications = 0;
     std::uint64_t pending = 0; // of these
     std::uint64_t devices = 0; // registered for push
+    std::uint64_t dead_letters = 0;
     std::vector<Room> largest; // most messages first, at most ten
 };
 /// What is in the file at one moment. Reads all messages and notifications.

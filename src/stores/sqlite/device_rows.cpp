@@ -15,8 +15,8 @@ struct DeviceRows::Statements {
           count(db, "SELECT count(*) FROM devices WHERE user = ?1"),
           platform_of(db, "SELECT platform FROM devices WHERE id = ?1"),
           insert(db, "INSERT INTO devices (user, name, platform, token, p256dh, auth, app, locale, "
-                     "timezone, registered, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
-                     "?10, ?11)"),
+                     "timezone, registered, expires, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+                     "?9, ?10, ?11, ?12)"),
           update(db, "UPDATE devices SET platform = ?2, token = ?3, p256dh = ?4, auth = ?5, "
                      "app = ?6, locale = ?7, timezone = ?8, registered = ?9, expires = ?10 "
                      "WHERE id = ?1"),
@@ -52,7 +52,12 @@ struct DeviceRows::Statements {
     Statement next_expiry;
 };
 
-DeviceRows::DeviceRows(Database& database) : database_(database), sql_(new Statements{database}) {}
+DeviceRows::DeviceRows(Database& database) : sql_(new Statements{database}) {
+    Statement newest{database, "SELECT max(coalesce((SELECT max(id) FROM devices), 0), "
+                               "coalesce((SELECT max(device) FROM push_jobs), 0), "
+                               "coalesce((SELECT max(device) FROM dead_letters), 0))"};
+    if (newest.step()) last_id_ = newest.integer(0);
+}
 
 void DeviceRows::Delete::operator()(Statements* statements) const noexcept {
     delete statements;
@@ -98,9 +103,9 @@ void DeviceRows::put(std::int64_t id, const PushDevice& device) {
             .bind(std::string_view{device.user}, std::string_view{device.name}, platform, token,
                   blob(device.p256dh), blob(device.auth), Statement::or_null(device.app),
                   Statement::or_null(device.locale), Statement::or_null(device.timezone),
-                  device.registered, expires)
+                  device.registered, expires, ++last_id_)
             .run();
-        id = database_.last_row_id();
+        id = last_id_;
     } else {
         Statement& before = sql_->platform_of.bind(id);
         if (before.step()) count_out(before.integer(0));

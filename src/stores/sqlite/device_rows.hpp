@@ -56,8 +56,10 @@ class DeviceRows {
     void count_out(std::int64_t platform) noexcept;
     std::uint64_t remove_found(Statement& found);
 
-    Database& database_;
     std::unique_ptr<Statements, Delete> sql_;
+    /// The newest id that a device has, or had: what is still kept for one that is no more (jobs,
+    /// dead letters) must never be taken for another's.
+    std::int64_t last_id_ = 0;
 };
 
 } // namespace fanfare::stores

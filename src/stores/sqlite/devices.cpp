@@ -76,7 +76,8 @@ class SqliteDevices::Put final : public WriteTask {
             registered_.detail = "the user has as many devices as it may; remove one first";
             return;
         }
-        if (owner && (!known || owner->id != known->id)) rows.remove(owner->id);
+        registered_.taken = owner && (!known || owner->id != known->id);
+        if (registered_.taken) rows.remove(owner->id);
         rows.put(known ? known->id : 0, device_);
         registered_.fresh = !known;
         if (device_.expires != 0) devices_.sweep_by(device_.expires);

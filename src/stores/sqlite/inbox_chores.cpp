@@ -33,6 +33,11 @@ std::size_t SqliteInbox::sweep(std::size_t rows, const Moment& moment) {
     InboxRows::Rows found = rows_.sweepable(moment.now, rows);
     for (NotificationRow& row : found) {
         if (delivery::is_final(row.status)) {
+            // What was sent stood in line for its end, not for that of its record.
+            if (row.expires + moment.options.keep.count() > moment.now) {
+                rows_.keep(row, row.expires + moment.options.keep.count());
+                continue;
+            }
             rows_.remove(row);
             thinned.insert(row.inbox);
             continue;
@@ -57,13 +62,13 @@ void SqliteInbox::slice(std::size_t rows) {
     const MonoMillis now = system_clock().mono();
     const Moment moment = this->moment();
     const std::size_t swept = sweep(rows, moment);
-    if (moment.options.pushes_to != 0) escalate(rows, moment);
+    if (!moment.options.pushes_to.empty()) escalate(rows, moment);
     if (now >= keys_due_)
         keys_due_ = rows_.forget_keys(moment.now, rows) == rows ? now : now + keys_interval.count();
     std::int64_t wait = longest_wait.count();
     if (const std::optional<WallMillis> next = rows_.next_sweep())
         wait = std::min(wait, *next - moment.now);
-    if (moment.options.pushes_to != 0)
+    if (!moment.options.pushes_to.empty())
         if (const std::optional<WallMillis> next = rows_.next_overdue(moment.now))
             wait = std::min(wait, *next - moment.now);
     wait = swept == rows ? 0 : std::max(wait, slice_interval.count());

@@ -55,7 +55,11 @@ void SqliteInbox::set_options(const delivery::InboxOptions& options) {
     ack_timeout_.store(options.ack_timeout, std::memory_order_relaxed);
     attempts_.store(options.attempts, std::memory_order_relaxed);
     keep_.store(options.keep, std::memory_order_relaxed);
-    pushes_to_.store(options.pushes_to, std::memory_order_relaxed);
+    const std::lock_guard lock{reaches_mutex_};
+    const delivery::PushReach* const before = pushes_to_.load(std::memory_order_relaxed);
+    if (before != nullptr ? *before == options.pushes_to : options.pushes_to.empty()) return;
+    reaches_.push_back(std::make_unique<const delivery::PushReach>(options.pushes_to));
+    pushes_to_.store(reaches_.back().get(), std::memory_order_release);
 }
 
 void SqliteInbox::on_changes(Tell tell) {
@@ -69,7 +73,8 @@ Moment SqliteInbox::moment() const {
     moment.options.ack_timeout = ack_timeout_.load(std::memory_order_relaxed);
     moment.options.attempts = attempts_.load(std::memory_order_relaxed);
     moment.options.keep = keep_.load(std::memory_order_relaxed);
-    moment.options.pushes_to = pushes_to_.load(std::memory_order_relaxed);
+    const delivery::PushReach* const reach = pushes_to_.load(std::memory_order_acquire);
+    if (reach != nullptr) moment.options.pushes_to = *reach;
     return moment;
 }
 

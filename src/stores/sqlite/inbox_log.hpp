@@ -17,6 +17,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -53,10 +54,12 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     timelines(const std::string& user, std::vector<std::uint64_t> offsets,
               std::function<void(std::vector<std::vector<delivery::TimelineEntry>>)> done) override;
 
-    /// For the push queue; the writer's thread only.
+    /// For the push queue and dead letters; the writer's thread only.
     [[nodiscard]] InboxRows& rows() noexcept { return rows_; }
     [[nodiscard]] PushRows& push() noexcept { return push_; }
     [[nodiscard]] Moment moment() const;
+    /// By then, the sweep looks again.
+    void sweep_by(WallMillis time);
 
     // Chores: what expires, records whose time is over, and keys.
     void slice(std::size_t rows) override;
@@ -80,8 +83,6 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     class Timelines;
     struct ReadStatements;
 
-    /// By then, the sweep looks again.
-    void sweep_by(WallMillis time);
     [[nodiscard]] std::size_t sweep(std::size_t rows, const Moment& moment);
     void escalate(std::size_t rows, const Moment& moment);
 
@@ -91,7 +92,10 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     std::atomic<std::chrono::milliseconds> ack_timeout_{delivery::InboxOptions{}.ack_timeout};
     std::atomic<std::size_t> attempts_{delivery::InboxOptions{}.attempts};
     std::atomic<std::chrono::milliseconds> keep_{delivery::InboxOptions{}.keep};
-    std::atomic<delivery::Platforms> pushes_to_{0};
+    /// It changes with a start only; each that was ever set is kept, since it may be read.
+    std::vector<std::unique_ptr<const delivery::PushReach>> reaches_;
+    std::mutex reaches_mutex_; // of who sets options: rare, and nobody else waits
+    std::atomic<const delivery::PushReach*> pushes_to_{nullptr};
     std::unique_ptr<const Tell> told_; // set once
     std::atomic<const Tell*> tell_{nullptr};
     std::unique_ptr<ReadStatements> read_; // the reader's thread

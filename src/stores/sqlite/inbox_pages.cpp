@@ -49,7 +49,7 @@ class SqliteInbox::TakePage final : public UserTask {
         page_.caught_up = !found || take(inbox, moment);
         if (page_.caught_up) live().join(user_, wish_.session, inbox.epoch);
         // The user may be gone by then.
-        if (moment.options.pushes_to != 0 && !page_.messages.empty())
+        if (!moment.options.pushes_to.empty() && !page_.messages.empty())
             inbox_.sweep_by(moment.now + moment.options.ack_timeout.count());
     }
     void done() override { tell_(settled(std::move(page_))); }

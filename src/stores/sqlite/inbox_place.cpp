@@ -80,11 +80,11 @@ class SqliteInbox::Place final : public WriteTask {
         if ((order_.channels & delivery::realtime) != 0 && live != nullptr) {
             rows.attempt(row, moment, LiveUsers::names(*live));
             one.attempt = row.attempts;
-            if (moment.options.pushes_to != 0) inbox_.sweep_by(moment.now + late(moment));
+            if (!moment.options.pushes_to.empty()) inbox_.sweep_by(moment.now + late(moment));
         } else if (!rows.begin_push(row, user, moment) &&
                    (order_.channels & delivery::realtime) == 0) {
             const bool served =
-                (order_.channels & delivery::push) != 0 && moment.options.pushes_to != 0;
+                (order_.channels & delivery::push) != 0 && !moment.options.pushes_to.empty();
             rows.fail(row, moment,
                       served ? "the user has no device"
                              : "no provider is configured for its channels");

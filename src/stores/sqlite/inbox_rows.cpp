@@ -144,7 +144,7 @@ NotificationRow InboxRows::insert(const InboxRow& inbox, std::uint64_t offset,
         .bind(inbox.id, offset, Statement::as_blob(id.raw()), static_cast<int>(order.priority),
               static_cast<int>(order.channels), order.created, order.expires,
               Statement::or_null(order.category), Statement::or_null(order.collapse_key),
-              std::string_view{order.data})
+              std::string_view{order.data}, Statement::or_null(order.push_options))
         .run();
     ++tally.depth;
     ++tally.moves[static_cast<std::size_t>(Status::pending)];
@@ -235,15 +235,24 @@ void InboxRows::remove(const NotificationRow& row) {
     sql_->drop.bind(row.inbox, row.offset).run();
 }
 
+void InboxRows::keep(const NotificationRow& row, WallMillis until) {
+    sql_->set_sweep.bind(row.inbox, row.offset, until).run();
+}
+
 // --- steps ---
 
-void InboxRows::note(const NotificationRow& row, WallMillis time, Event event,
+void InboxRows::note(std::int64_t inbox, std::uint64_t offset, WallMillis time, Event event,
                      std::optional<Status> status, std::uint32_t attempt, std::string_view detail) {
     const auto number = status ? std::optional{static_cast<std::int64_t>(*status)} : std::nullopt;
     sql_->note
-        .bind(row.inbox, row.offset, time, static_cast<int>(event), number, attempt,
+        .bind(inbox, offset, time, static_cast<int>(event), number, attempt,
               Statement::or_null(detail))
         .run();
+}
+
+void InboxRows::note(const NotificationRow& row, WallMillis time, Event event,
+                     std::optional<Status> status, std::uint32_t attempt, std::string_view detail) {
+    note(row.inbox, row.offset, time, event, status, attempt, detail);
 }
 
 void InboxRows::move(NotificationRow& row, Status to, Event why, const Moment& moment,
@@ -316,11 +325,28 @@ void InboxRows::note_push(const NotificationRow& row, const Moment& moment, Even
     note(row, moment.now, event, std::nullopt, attempt, detail);
 }
 
-void InboxRows::push_taken(NotificationRow& row, const Moment& moment) {
-    if (row.status == Status::retry)
-        move(row, Status::processing, Event::processing, moment, "push");
-    if (row.status == Status::processing)
-        move_untold(row, Status::sent, Event::push_sent, moment, {});
+void InboxRows::push_taken(const delivery::PushResult& result, const Moment& moment,
+                           std::string_view detail) {
+    // Its first one, as nearly always: one row is written, and none read.
+    const auto take = [&] {
+        sql_->take.bind(result.inbox, result.offset, moment.now).run();
+        return database_.changes() != 0;
+    };
+    bool moves = take();
+    if (!moves) {
+        std::optional<NotificationRow> row = at(result.inbox, result.offset);
+        if (!row) return;
+        if (row->status == Status::retry) {
+            move(*row, Status::processing, Event::processing, moment, "push");
+            moves = take();
+        }
+    }
+    const std::uint32_t attempt = result.attempts + (result.counts ? 1 : 0);
+    note(result.inbox, result.offset, moment.now, Event::push_sent,
+         moves ? std::optional{Status::sent} : std::nullopt, attempt, detail);
+    if (!moves) return;
+    ++tally.moves[static_cast<std::size_t>(Status::sent)];
+    untold.push_back({result.notification, Status::sent, moment.now, Event::push_sent});
 }
 
 void InboxRows::push_waits(NotificationRow& row, const Moment& moment) {
@@ -331,6 +357,20 @@ void InboxRows::push_waits(NotificationRow& row, const Moment& moment) {
 void InboxRows::push_refused(NotificationRow& row, const Moment& moment) {
     if (row.status == Status::processing || row.status == Status::retry)
         move_untold(row, Status::failed, Event::failed, moment, "no service took it");
+}
+
+/// Its record is kept so much longer, too.
+void InboxRows::prolong(NotificationRow& row, WallMillis expires) {
+    if (expires <= row.expires) return;
+    row.expires = expires;
+    sql_->prolong.bind(row.inbox, row.offset, expires).run();
+}
+
+void InboxRows::redriven(NotificationRow& row, const Moment& moment, std::string_view detail) {
+    if (row.status == Status::failed || row.status == Status::expired)
+        move_untold(row, Status::processing, Event::redriven, moment, detail);
+    else
+        note(row, moment.now, Event::redriven, std::nullopt, 0, detail);
 }
 
 void InboxRows::give_back(NotificationRow& row, const Moment& moment) {

@@ -131,6 +131,8 @@ class InboxRows {
     [[nodiscard]] std::optional<WallMillis> next_overdue(WallMillis now);
     [[nodiscard]] std::optional<WallMillis> next_sweep();
     void remove(const NotificationRow& row);
+    /// It is over; its record goes then.
+    void keep(const NotificationRow& row, WallMillis until);
 
     // --- steps ---
     void move(NotificationRow& row, delivery::Status to, delivery::Event why, const Moment& moment,
@@ -146,12 +148,17 @@ class InboxRows {
     /// Something became of one of its pushes.
     void note_push(const NotificationRow& row, const Moment& moment, delivery::Event event,
                    std::uint32_t attempt, std::string_view detail);
-    /// A service took one.
-    void push_taken(NotificationRow& row, const Moment& moment);
+    /// A service took one. `detail`: as in `note_push`.
+    void push_taken(const delivery::PushResult& result, const Moment& moment,
+                    std::string_view detail);
     /// One waits to be tried again.
     void push_waits(NotificationRow& row, const Moment& moment);
     /// Its last job has ended, and none was taken.
     void push_refused(NotificationRow& row, const Moment& moment);
+    /// It lives until then at least.
+    void prolong(NotificationRow& row, WallMillis expires);
+    /// What was given up for one device is a job again.
+    void redriven(NotificationRow& row, const Moment& moment, std::string_view detail);
     /// The last attempt reached no one.
     void give_back(NotificationRow& row, const Moment& moment);
     /// Nobody waits for its acknowledgement any more.
@@ -172,6 +179,9 @@ class InboxRows {
 
   private:
     struct Statements;
+    void note(std::int64_t inbox, std::uint64_t offset, WallMillis time, delivery::Event event,
+              std::optional<delivery::Status> status, std::uint32_t attempt,
+              std::string_view detail);
     void note(const NotificationRow& row, WallMillis time, delivery::Event event,
               std::optional<delivery::Status> status, std::uint32_t attempt,
               std::string_view detail);

@@ -42,8 +42,8 @@ struct InboxRows::Statements {
           any(db, "SELECT 1 FROM notifications WHERE inbox = ?1 LIMIT 1"),
           insert(db, "INSERT INTO notifications (inbox, offset, id, status, priority, channels, "
                      "attempts, created, expires, updated, tried, due, sweep, category, "
-                     "collapse_key, data) VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?6, 0, NULL, "
-                     "?7, ?8, ?9, ?10)"),
+                     "collapse_key, data, push_options) VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, "
+                     "?6, 0, NULL, ?7, ?8, ?9, ?10, ?11)"),
           collapsible(db, rows_where("inbox = ?1 AND collapse_key = ?2 AND offset > ?3 AND "
                                      "status IN (0, 1, 4) AND expires > ?4 ORDER BY offset")),
           shown(db, sendable_where("inbox = ?1 AND offset > ?2 AND expires > ?3 AND " + shown_rows +
@@ -70,6 +70,12 @@ struct InboxRows::Statements {
           drop_all(db, "DELETE FROM notifications WHERE inbox = ?1"),
           move(db, "UPDATE notifications SET status = ?3, updated = ?4, sweep = ?5, "
                    "due = CASE WHEN ?6 THEN NULL ELSE due END WHERE inbox = ?1 AND offset = ?2"),
+          prolong(db, "UPDATE notifications SET expires = ?3, sweep = sweep + ?3 - expires "
+                      "WHERE inbox = ?1 AND offset = ?2"),
+          // 1: processing; 2: sent, whose record goes some time after it expires (sweep).
+          take(db, "UPDATE notifications SET status = 2, updated = ?3 WHERE inbox = ?1 AND "
+                   "offset = ?2 AND status = 1"),
+          set_sweep(db, "UPDATE notifications SET sweep = ?3 WHERE inbox = ?1 AND offset = ?2"),
           set_pushed(db, "UPDATE notifications SET pushed = 1 WHERE inbox = ?1 AND offset = ?2"),
           attempt(db, "UPDATE notifications SET attempts = ?3, tried = ?4, due = ?5 "
                       "WHERE inbox = ?1 AND offset = ?2"),
@@ -118,6 +124,9 @@ struct InboxRows::Statements {
     Statement drop;
     Statement drop_all;
     Statement move;
+    Statement prolong;
+    Statement take;
+    Statement set_sweep;
     Statement set_pushed;
     Statement attempt;
     Statement stop_waiting;

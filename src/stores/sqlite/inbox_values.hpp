@@ -40,7 +40,7 @@ inline delivery::Priority priority_of(std::int64_t value) {
 }
 
 inline delivery::Event event_of(std::int64_t value) {
-    if (value < 0 || value > static_cast<std::int64_t>(delivery::Event::device_dropped))
+    if (value < 0 || value >= static_cast<std::int64_t>(delivery::event_count))
         damaged("an event of a notification is not one");
     return static_cast<delivery::Event>(value);
 }

@@ -15,6 +15,7 @@ using delivery::PushCursor;
 using delivery::PushJob;
 using delivery::PushJobs;
 using delivery::PushResult;
+using delivery::PushResults;
 using delivery::Settled;
 using Fate = delivery::PushResult::Fate;
 
@@ -27,12 +28,17 @@ std::string detail_of(std::string_view device, const PushResult& result) {
     std::string text;
     JsonWriter json{text};
     json.begin_object().field("device", device).field("provider", result.provider);
+    if (!result.app.empty()) json.field("app", result.app);
     if (result.outcome.status != 0)
         json.field("status", static_cast<std::uint64_t>(result.outcome.status));
     if (!result.outcome.reason.empty()) json.field("reason", result.outcome.reason);
     if (!result.outcome.provider_id.empty()) json.field("provider_id", result.outcome.provider_id);
     json.end_object();
     return text;
+}
+
+PushTurn turn_of(const PushResult& result) {
+    return {static_cast<std::size_t>(result.lane), result.due, result.job};
 }
 
 PushJob job_of(const Statement& row) {
@@ -68,6 +74,9 @@ PushJob job_of(const Statement& row) {
     device.timezone = row.text(25);
     device.registered = row.integer(26);
     device.expires = row.integer(27);
+    job.inbox = row.integer(28);
+    job.device_row = row.integer(29);
+    one.push_options = row.text(30);
     return job;
 }
 
@@ -75,15 +84,19 @@ PushJob job_of(const Statement& row) {
 
 struct SqlitePushQueue::ReadStatements {
     explicit ReadStatements(Database& db)
-        : jobs(db, "SELECT j.id, j.due, j.attempts, j.queued, i.user, n.offset, n.id, n.status, "
-                   "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
-                   "n.category, n.collapse_key, n.data, d.name, d.platform, d.token, d.p256dh, "
-                   "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires "
-                   "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
-                   "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
-                   "LEFT JOIN devices AS d ON d.id = j.device "
-                   "WHERE j.lane = ?1 AND j.due <= ?2 AND (j.due, j.id) > (?3, ?4) "
-                   "ORDER BY j.due, j.id LIMIT ?5"),
+        : jobs(db,
+               "SELECT j.id, j.due, j.attempts, j.queued, i.user, n.offset, n.id, n.status, "
+               "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
+               "n.category, n.collapse_key, coalesce(j.content, n.data), d.name, d.platform, "
+               "d.token, d.p256dh, "
+               "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires, j.inbox, j.device, "
+               "n.push_options "
+               "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
+               "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
+               // The row of a device that went may be another user's now.
+               "LEFT JOIN devices AS d ON d.id = j.device AND d.user = i.user "
+               "WHERE j.lane = ?1 AND j.due <= ?2 AND (j.due, j.id) > (?3, ?4) "
+               "ORDER BY j.due, j.id LIMIT ?5"),
           next(db, "SELECT due FROM push_jobs WHERE lane = ?1 AND due > ?2 ORDER BY due LIMIT 1"),
           oldest(db, "SELECT queued FROM push_jobs WHERE lane = ?1 ORDER BY due, id LIMIT 1") {}
     Statement jobs;
@@ -96,9 +109,14 @@ SqlitePushQueue::SqlitePushQueue(Writer& writer, net::BlockingThread& reader,
     : writer_(writer), reader_(reader), inbox_(inbox), devices_(devices),
       read_(std::make_unique<ReadStatements>(reader_database)) {
     // What the process before left: its jobs are few against what else is in the file.
-    Statement count{writer.database(), "SELECT lane, count(*) FROM push_jobs GROUP BY lane"};
-    while (count.step())
+    Statement count{writer.database(),
+                    "SELECT lane, count(*), max(id) FROM push_jobs GROUP BY lane"};
+    std::int64_t last_id = 0;
+    while (count.step()) {
         jobs_[static_cast<std::size_t>(priority_of(count.integer(0)))] = count.integer(1);
+        last_id = std::max(last_id, count.integer(2));
+    }
+    inbox.push().ids_after(last_id);
 }
 
 SqlitePushQueue::~SqlitePushQueue() = default;
@@ -131,16 +149,16 @@ void SqlitePushQueue::settled(bool committed) noexcept {
 /// Jobs whose device was unregistered, or whose notification is no more.
 class SqlitePushQueue::Drop final : public WriteTask {
   public:
-    Drop(SqlitePushQueue& queue, std::vector<std::int64_t> jobs)
+    Drop(SqlitePushQueue& queue, std::vector<PushTurn> jobs)
         : queue_(queue), jobs_(std::move(jobs)) {}
     void apply() override {
         PushRows& push = queue_.inbox_.push();
         InboxRows& rows = queue_.inbox_.rows();
         const Moment moment = queue_.inbox_.moment();
-        for (const std::int64_t id : jobs_) {
-            const std::optional<PushJobRow> job = push.find(id);
+        for (const PushTurn& turn : jobs_) {
+            const std::optional<PushJobRow> job = push.find(turn);
             if (!job) continue;
-            push.remove(*job);
+            push.remove(turn);
             std::optional<NotificationRow> row = rows.at(job->inbox, job->offset);
             if (row && !push.any(job->inbox, job->offset)) rows.push_refused(*row, moment);
         }
@@ -149,7 +167,7 @@ class SqlitePushQueue::Drop final : public WriteTask {
 
   private:
     SqlitePushQueue& queue_;
-    const std::vector<std::int64_t> jobs_;
+    const std::vector<PushTurn> jobs_;
 };
 
 class SqlitePushQueue::Read final : public net::BlockingTask {
@@ -190,7 +208,8 @@ class SqlitePushQueue::Read final : public net::BlockingTask {
             if (found_.more) break;
             found_.end = {jobs.integer(1), jobs.integer(0)};
             if (jobs.is_null(4) || jobs.is_null(6) || jobs.is_null(18)) {
-                orphans_.push_back(jobs.integer(0));
+                orphans_.push_back(
+                    {static_cast<std::size_t>(lane_), jobs.integer(1), jobs.integer(0)});
                 continue;
             }
             found_.jobs.push_back(job_of(jobs));
@@ -212,7 +231,7 @@ class SqlitePushQueue::Read final : public net::BlockingTask {
     const std::size_t limit_;
     std::function<void(PushJobs)> tell_;
     PushJobs found_;
-    std::vector<std::int64_t> orphans_;
+    std::vector<PushTurn> orphans_;
 };
 
 void SqlitePushQueue::read(delivery::Priority lane, const PushCursor& after, WallMillis now,
@@ -224,16 +243,15 @@ void SqlitePushQueue::read(delivery::Priority lane, const PushCursor& after, Wal
 
 class SqlitePushQueue::Settle final : public WriteTask {
   public:
-    Settle(SqlitePushQueue& queue, std::vector<PushResult> results,
-           std::function<void(Settled)> tell)
+    Settle(SqlitePushQueue& queue, PushResults results, std::function<void(Settled)> tell)
         : queue_(queue), results_(std::move(results)), tell_(std::move(tell)) {}
 
     [[nodiscard]] Lane lane() const noexcept override { return Lane::high; }
-    [[nodiscard]] std::size_t bytes() const noexcept override { return results_.size() * 256; }
-    [[nodiscard]] std::size_t operations() const noexcept override { return results_.size(); }
+    [[nodiscard]] std::size_t bytes() const noexcept override { return results_->size() * 256; }
+    [[nodiscard]] std::size_t operations() const noexcept override { return results_->size(); }
     void apply() override {
         const Moment moment = queue_.inbox_.moment();
-        for (const PushResult& result : results_) settle(result, moment);
+        for (const PushResult& result : *results_) settle(result, moment);
     }
     void done() override {
         Settled settled;
@@ -247,12 +265,13 @@ class SqlitePushQueue::Settle final : public WriteTask {
     [[nodiscard]] InboxRows& rows() noexcept { return queue_.inbox_.rows(); }
 
     void settle(const PushResult& result, const Moment& moment) {
-        const std::optional<PushJobRow> job = push().find(result.job);
+        if (result.fate == Fate::sent) return settle_sent(result, moment);
+        const std::optional<PushJobRow> job = push().find(turn_of(result));
         if (!job) return; // it was acknowledged meanwhile, or erased
         std::optional<NotificationRow> row = rows().at(job->inbox, job->offset);
         const std::optional<PushRows::DeviceName> device = push().device(job->device);
         if (!row || !device) {
-            push().remove(*job);
+            push().remove(job->turn);
             if (row) end(*row, moment);
             return;
         }
@@ -262,9 +281,6 @@ class SqlitePushQueue::Settle final : public WriteTask {
         };
         switch (result.fate) {
         case Fate::sent:
-            note(Event::push_sent);
-            push().remove(*job);
-            rows().push_taken(*row, moment);
             break;
         case Fate::again:
             push().postpone(*job, result.again_at, attempts);
@@ -281,10 +297,16 @@ class SqlitePushQueue::Settle final : public WriteTask {
             end(*row, moment);
             break;
         case Fate::void_:
-            push().remove(*job);
+            push().remove(job->turn);
             end(*row, moment);
             break;
         }
+    }
+
+    /// Of a mass nearly all are sent: nothing is looked up that the result says.
+    void settle_sent(const PushResult& result, const Moment& moment) {
+        if (!push().remove(turn_of(result))) return; // it was acknowledged meanwhile, or erased
+        rows().push_taken(result, moment, detail_of(result.device, result));
     }
 
     void drop(const PushJobRow& job, const PushRows::DeviceName& device, const PushResult& result,
@@ -297,9 +319,9 @@ class SqlitePushQueue::Settle final : public WriteTask {
         }
         rows().note_push(row, moment, Event::device_dropped, attempts,
                          detail_of(device.name, result));
-        for (const PushJobRow& each : push().of_device(job.device)) {
-            push().remove(each);
-            if (each.id == job.id)
+        for (const PushJobRow& each : push().of_device(job.inbox, job.device)) {
+            push().remove(each.turn);
+            if (each.turn.id == job.turn.id)
                 end(row, moment);
             else if (std::optional<NotificationRow> other = rows().at(each.inbox, each.offset))
                 end(*other, moment);
@@ -312,11 +334,11 @@ class SqlitePushQueue::Settle final : public WriteTask {
     }
 
     SqlitePushQueue& queue_;
-    const std::vector<PushResult> results_;
+    const PushResults results_;
     std::function<void(Settled)> tell_;
 };
 
-void SqlitePushQueue::settle(std::vector<PushResult> results, std::function<void(Settled)> done) {
+void SqlitePushQueue::settle(PushResults results, std::function<void(Settled)> done) {
     writer_.post_always(std::make_unique<Settle>(*this, std::move(results), std::move(done)));
 }
 

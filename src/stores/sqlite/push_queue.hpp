@@ -25,7 +25,7 @@ class SqlitePushQueue final : public delivery::PushQueue, public Chores {
     void on_work(std::function<void()> tell) override;
     void read(delivery::Priority lane, const delivery::PushCursor& after, WallMillis now,
               std::size_t limit, std::function<void(delivery::PushJobs)> done) override;
-    void settle(std::vector<delivery::PushResult> results,
+    void settle(delivery::PushResults results,
                 std::function<void(delivery::Settled)> done) override;
     [[nodiscard]] delivery::PushDepth depth(delivery::Priority lane) const override;
 

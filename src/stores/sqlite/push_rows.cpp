@@ -8,23 +8,34 @@ namespace fanfare::stores {
 
 struct PushRows::Statements {
     explicit Statements(Database& db)
-        : add(db, "INSERT INTO push_jobs (lane, due, inbox, offset, device, attempts, queued) "
-                  "SELECT ?1, ?2, ?3, ?4, id, 0, ?2 FROM devices WHERE user = ?5 AND "
-                  "(?6 >> platform & 1) <> 0 AND (expires IS NULL OR expires > ?2) ORDER BY id"),
-          find(db, columns + "id = ?1"), of_device(db, columns + "device = ?1"),
+        : devices(db,
+                  "SELECT id FROM devices WHERE user = ?1 AND (expires IS NULL OR expires > ?3) "
+                  "AND instr(?2, char(10) || platform || ':' || coalesce(app, '') || char(10)) "
+                  "<> 0 ORDER BY id"),
+          add(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, queued) "
+                  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?2)"),
+          add_one(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, "
+                      "queued, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?2, ?7)"),
+          find(db, columns + "lane = ?1 AND due = ?2 AND id = ?3"),
+          of_device(db, columns + "inbox = ?1 AND device = ?2"),
           of_notification(db, columns + "inbox = ?1 AND offset = ?2"),
           of_inbox(db, columns + "inbox = ?1"),
           any(db, "SELECT 1 FROM push_jobs WHERE inbox = ?1 AND offset = ?2 LIMIT 1"),
-          postpone(db, "UPDATE push_jobs SET due = ?2, attempts = ?3 WHERE id = ?1"),
-          remove(db, "DELETE FROM push_jobs WHERE id = ?1"),
+          postpone(db,
+                   "UPDATE push_jobs SET due = ?4, attempts = ?5 WHERE lane = ?1 AND due = ?2 AND "
+                   "id = ?3"),
+          remove(db, "DELETE FROM push_jobs WHERE lane = ?1 AND due = ?2 AND id = ?3"),
           device(db, "SELECT name, platform, token FROM devices WHERE id = ?1"),
-          bury(db, "INSERT INTO dead_letters (inbox, offset, device, device_name, provider, "
-                   "status, reason, attempts, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+          bury(db, "INSERT INTO dead_letters (inbox, offset, device, provider, status, reason, "
+                   "attempts, time, content) SELECT inbox, offset, ?4, ?5, ?6, ?7, ?8, ?9, content "
+                   "FROM push_jobs WHERE lane = ?1 AND due = ?2 AND id = ?3"),
           drop_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1 AND offset = ?2"),
           drop_all_letters(db, "DELETE FROM dead_letters WHERE inbox = ?1") {}
     inline static const std::string columns =
-        "SELECT id, inbox, offset, device, attempts, lane FROM push_jobs WHERE ";
+        "SELECT lane, due, id, inbox, offset, device, attempts FROM push_jobs WHERE ";
+    Statement devices;
     Statement add;
+    Statement add_one;
     Statement find;
     Statement of_device;
     Statement of_notification;
@@ -49,34 +60,45 @@ std::vector<PushJobRow> PushRows::all_of(Statement& rows) {
     std::vector<PushJobRow> all;
     while (rows.step()) {
         PushJobRow& job = all.emplace_back();
-        job.id = rows.integer(0);
-        job.inbox = rows.integer(1);
-        job.offset = static_cast<std::uint64_t>(rows.integer(2));
-        job.device = rows.integer(3);
-        job.attempts = static_cast<std::uint32_t>(rows.integer(4));
-        job.lane = static_cast<std::size_t>(priority_of(rows.integer(5)));
+        job.turn = {static_cast<std::size_t>(priority_of(rows.integer(0))), rows.integer(1),
+                    rows.integer(2)};
+        job.inbox = rows.integer(3);
+        job.offset = static_cast<std::uint64_t>(rows.integer(4));
+        job.device = rows.integer(5);
+        job.attempts = static_cast<std::uint32_t>(rows.integer(6));
     }
     return all;
 }
 
 std::size_t PushRows::add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                          std::string_view user, delivery::Platforms served, WallMillis now) {
-    if (served == 0) return 0;
-    sql_->add.bind(lane, now, inbox, offset, user, static_cast<int>(served)).run();
-    const auto jobs = static_cast<std::size_t>(database_.changes());
+                          std::string_view user, const delivery::PushReach& served,
+                          WallMillis now) {
+    if (served.empty()) return 0;
+    std::size_t jobs = 0;
+    Statement& devices = sql_->devices.bind(user, std::string_view{served.text()}, now);
+    for (; devices.step(); ++jobs)
+        sql_->add.bind(lane, now, ++last_id_, inbox, offset, devices.integer(0)).run();
     tally[lane] += static_cast<std::int64_t>(jobs);
     added = added || jobs != 0;
     return jobs;
 }
 
-std::optional<PushJobRow> PushRows::find(std::int64_t id) {
-    const std::vector<PushJobRow> found = all_of(sql_->find.bind(id));
+void PushRows::add_one(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
+                       std::int64_t device, std::string_view content, WallMillis now) {
+    sql_->add_one.bind(lane, now, ++last_id_, inbox, offset, device, Statement::or_null(content))
+        .run();
+    ++tally[lane];
+    added = true;
+}
+
+std::optional<PushJobRow> PushRows::find(const PushTurn& turn) {
+    const std::vector<PushJobRow> found = all_of(sql_->find.bind(turn.lane, turn.due, turn.id));
     if (found.empty()) return std::nullopt;
     return found.front();
 }
 
-std::vector<PushJobRow> PushRows::of_device(std::int64_t device) {
-    return all_of(sql_->of_device.bind(device));
+std::vector<PushJobRow> PushRows::of_device(std::int64_t inbox, std::int64_t device) {
+    return all_of(sql_->of_device.bind(inbox, device));
 }
 
 bool PushRows::any(std::int64_t inbox, std::uint64_t offset) {
@@ -87,26 +109,31 @@ bool PushRows::any(std::int64_t inbox, std::uint64_t offset) {
 }
 
 void PushRows::postpone(const PushJobRow& job, WallMillis due, std::uint32_t attempts) {
-    sql_->postpone.bind(job.id, due, attempts).run();
+    sql_->postpone.bind(job.turn.lane, job.turn.due, job.turn.id, due, attempts).run();
 }
 
-void PushRows::remove(const PushJobRow& job) {
-    sql_->remove.bind(job.id).run();
-    --tally[job.lane];
+bool PushRows::remove(const PushTurn& turn) {
+    sql_->remove.bind(turn.lane, turn.due, turn.id).run();
+    if (database_.changes() == 0) return false;
+    --tally[turn.lane];
+    return true;
 }
 
 void PushRows::cancel(std::int64_t inbox, std::uint64_t offset) {
-    for (const PushJobRow& job : all_of(sql_->of_notification.bind(inbox, offset))) remove(job);
+    for (const PushJobRow& job : all_of(sql_->of_notification.bind(inbox, offset)))
+        remove(job.turn);
 }
 
 void PushRows::forget(std::int64_t inbox, std::uint64_t offset) {
     cancel(inbox, offset);
     sql_->drop_letters.bind(inbox, offset).run();
+    letters -= database_.changes();
 }
 
 void PushRows::forget_all(std::int64_t inbox) {
-    for (const PushJobRow& job : all_of(sql_->of_inbox.bind(inbox))) remove(job);
+    for (const PushJobRow& job : all_of(sql_->of_inbox.bind(inbox))) remove(job.turn);
     sql_->drop_all_letters.bind(inbox).run();
+    letters -= database_.changes();
 }
 
 std::optional<PushRows::DeviceName> PushRows::device(std::int64_t id) {
@@ -121,10 +148,12 @@ std::optional<PushRows::DeviceName> PushRows::device(std::int64_t id) {
 void PushRows::bury(const PushJobRow& job, std::string_view device_name,
                     const delivery::PushResult& result, std::uint32_t attempts, WallMillis now) {
     sql_->bury
-        .bind(job.inbox, job.offset, job.device, device_name, std::string_view{result.provider},
-              result.outcome.status, std::string_view{result.outcome.reason}, attempts, now)
+        .bind(job.turn.lane, job.turn.due, job.turn.id, device_name,
+              std::string_view{result.provider}, result.outcome.status,
+              std::string_view{result.outcome.reason}, attempts, now)
         .run();
-    remove(job);
+    ++letters;
+    remove(job.turn);
 }
 
 } // namespace fanfare::stores

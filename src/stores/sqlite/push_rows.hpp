@@ -21,13 +21,18 @@ namespace fanfare::stores {
 
 inline constexpr std::size_t priority_count = 4;
 
-struct PushJobRow {
+/// Where a job stands.
+struct PushTurn {
+    std::size_t lane = 0;
+    WallMillis due = 0;
     std::int64_t id = 0;
+};
+struct PushJobRow {
+    PushTurn turn;
     std::int64_t inbox = 0;
     std::uint64_t offset = 0;
     std::int64_t device = 0;
     std::uint32_t attempts = 0;
-    std::size_t lane = 0;
 };
 
 class PushRows {
@@ -36,17 +41,24 @@ class PushRows {
 
     /// What this transaction does to the number of jobs, by lane; its owner clears it.
     std::array<std::int64_t, priority_count> tally{};
-    bool added = false; // the same: there are new ones
+    bool added = false;       // the same: there are new ones
+    std::int64_t letters = 0; // the same, to the number of dead letters
+    /// Ids are above this.
+    void ids_after(std::int64_t id) noexcept { last_id_ = id; }
 
     /// One job for each of the user's devices that a provider serves. Returns how many.
     std::size_t add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                    std::string_view user, delivery::Platforms served, WallMillis now);
-    [[nodiscard]] std::optional<PushJobRow> find(std::int64_t id);
-    [[nodiscard]] std::vector<PushJobRow> of_device(std::int64_t device);
+                    std::string_view user, const delivery::PushReach& served, WallMillis now);
+    /// One job for one device. `content` empty: what its notification says.
+    void add_one(std::int64_t inbox, std::uint64_t offset, std::size_t lane, std::int64_t device,
+                 std::string_view content, WallMillis now);
+    [[nodiscard]] std::optional<PushJobRow> find(const PushTurn& turn);
+    [[nodiscard]] std::vector<PushJobRow> of_device(std::int64_t inbox, std::int64_t device);
     /// Whether anything of a notification still waits.
     [[nodiscard]] bool any(std::int64_t inbox, std::uint64_t offset);
     void postpone(const PushJobRow& job, WallMillis due, std::uint32_t attempts);
-    void remove(const PushJobRow& job);
+    /// False: there is none.
+    bool remove(const PushTurn& turn);
     /// All jobs of a notification. It was acknowledged, or its time is over.
     void cancel(std::int64_t inbox, std::uint64_t offset);
     /// What is kept of a notification beside its jobs, with them.
@@ -73,6 +85,7 @@ class PushRows {
 
     Database& database_;
     std::unique_ptr<Statements, Delete> sql_;
+    std::int64_t last_id_ = 0;
 };
 
 } // namespace fanfare::stores

@@ -1,5 +1,6 @@
 // The store as a whole: one writer, one reader, and the contracts on them.
 
+#include "dead_letters.hpp"
 #include "devices.hpp"
 #include "durable_log.hpp"
 #include "inbox_log.hpp"
@@ -31,10 +32,11 @@ class SqliteStore final : public Store {
           devices_(writer_, *reader_, reader_database_, options, metrics),
           inbox_(writer_, *reader_, reader_database_, devices_.rows(), options, metrics),
           push_(writer_, *reader_, reader_database_, inbox_, devices_.rows()),
+          letters_(writer_, *reader_, reader_database_, inbox_, options, metrics),
           keys_(writer_, *reader_, reader_database_, idempotency.window),
           idempotency_(make_recorded_idempotency(reactors, idempotency, &keys_)) {
         reader_database_.execute("PRAGMA query_only=1; PRAGMA cache_size=-16384");
-        writer_.start({&log_, &devices_, &inbox_, &push_});
+        writer_.start({&log_, &devices_, &inbox_, &push_, &letters_});
     }
     ~SqliteStore() override {
         // The threads use what is destroyed after them.
@@ -46,6 +48,7 @@ class SqliteStore final : public Store {
     [[nodiscard]] delivery::InboxLog& inbox() noexcept override { return inbox_; }
     [[nodiscard]] delivery::Devices& devices() noexcept override { return devices_; }
     [[nodiscard]] delivery::PushQueue& push() noexcept override { return push_; }
+    [[nodiscard]] delivery::DeadLetters& dead_letters() noexcept override { return letters_; }
     [[nodiscard]] room::IdempotencyLog& idempotency() noexcept override { return *idempotency_; }
     [[nodiscard]] const char* fault() const noexcept override { return writer_.fault(); }
     void set_rules(room::RulesRef rules, std::chrono::milliseconds position_ttl) override {
@@ -61,6 +64,7 @@ class SqliteStore final : public Store {
     SqliteDevices devices_;
     SqliteInbox inbox_;
     SqlitePushQueue push_;
+    SqliteDeadLetters letters_;
     SqliteKeys keys_;
     std::unique_ptr<room::IdempotencyLog> idempotency_;
 };

@@ -3,6 +3,7 @@
 // from how the writer numbers and drops messages (durable_log.cpp).
 
 #include "schema.hpp"
+#include "tool_check_dead_letters.hpp"
 #include "tool_check_devices.hpp"
 #include "tool_check_inboxes.hpp"
 #include "tools.hpp"
@@ -38,6 +39,7 @@ class Checker {
             const auto tell = [this](std::string text) { fault(std::move(text)); };
             check_inboxes(database_, check_, tell);
             check_devices(database_, check_, tell);
+            check_dead_letters(database_, check_, tell);
         } catch (const SqliteError& error) {
             check_.pages_sound = false;
             // Most likely what `pages` has found already.

@@ -106,7 +106,7 @@ class InboxChecker {
                                rows.integer(1), rows.integer(0), rows.integer(2)));
         Statement odd{database_, fmt::format("SELECT inbox, offset, event FROM notification_events "
                                              "WHERE event NOT BETWEEN 0 AND {}",
-                                             static_cast<int>(delivery::Event::returned))};
+                                             delivery::event_count - 1)};
         while (odd.step())
             fault_(fmt::format("notification {} of the inbox with id {} has an event {}, which is "
                                "none",

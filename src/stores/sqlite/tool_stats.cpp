@@ -63,6 +63,7 @@ SqliteStats read_stats(Database& database, const std::string& path) {
     stats.notifications = count(database, "SELECT count(*) FROM notifications");
     stats.pending = count(database, "SELECT count(*) FROM notifications WHERE status = 0");
     stats.devices = count(database, "SELECT count(*) FROM devices");
+    stats.dead_letters = count(database, "SELECT count(*) FROM dead_letters");
     read_messages(database, stats);
     return stats;
 }

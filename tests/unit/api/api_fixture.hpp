@@ -1,6 +1,7 @@
 #pragma once
 // The API behind a real HTTP server on a reactor that the test turns; clients are memory pipes.
 
+#include "support/memory_dead_letters.hpp"
 #include "support/memory_devices.hpp"
 #include "support/memory_inbox_log.hpp"
 #include "support/memory_transport.hpp"
@@ -33,7 +34,7 @@ struct Node {
         : inboxes(*world.sessions[0], log, log.options),
           api(*world.sessions[0], world.keys, two_keys(), world.metrics,
               {[] { return ""; }, "gw-1"}, options, store ? &inboxes : nullptr,
-              store ? &devices : nullptr),
+              store ? &devices : nullptr, store ? &letters : nullptr),
           router(world.metrics), server(world.reactors[0], router, admission, {}) {
         log.devices = &devices;
         inboxes.connect({&inboxes});
@@ -44,6 +45,7 @@ struct Node {
     World world;
     fanfare::test::MemoryInboxLog log;
     fanfare::test::MemoryDevices devices;
+    fanfare::test::MemoryDeadLetters letters;
     delivery::Inboxes inboxes;
     Api api;
     http::Router router;

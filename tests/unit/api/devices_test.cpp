@@ -67,8 +67,26 @@ TEST_CASE("devices: registered, and registered again", "[api][devices]") {
                         R"("expires":"2026-01-01T00:01:01.000Z"})");
 }
 
+Options with_shop() {
+    Options options;
+    options.push_apps = {"other", "shop"};
+    return options;
+}
+
+TEST_CASE("devices: an app that is not configured is refused", "[api][devices]") {
+    Desk desk{with_shop()};
+    for (const char* const app : {"sho", "Shop", "shop2"}) {
+        const Answer answer = desk.post(ios(R"(,"app":")" + std::string{app} + "\""));
+        CHECK(answer.status == 400);
+        CHECK(json_string(answer.body, "field") == "app");
+    }
+    CHECK(desk.node.devices.users.empty());
+    CHECK(desk.post(ios(R"(,"app":"shop")")).status == 201);
+    CHECK(desk.post(ios()).status == 200);
+}
+
 TEST_CASE("devices: all members arrive", "[api][devices]") {
-    Desk desk;
+    Desk desk{with_shop()};
     REQUIRE(desk.post(R"({"user_id":7,"device_id":"\u0064","platform":"android",)"
                       R"("device_token":"fcm:1","locale":"pt-BR","timezone":"America/Sao_Paulo",)"
                       R"("topics":["news","\u00e4"],"app":"shop","ttl":1,"other":{"app":1}})")
@@ -214,7 +232,7 @@ TEST_CASE("devices: a body that is wrong names its field", "[api][devices]") {
 }
 
 TEST_CASE("devices: shown without what they are reached by", "[api][devices]") {
-    Desk desk;
+    Desk desk{with_shop()};
     CHECK(desk.backend.get("/api/v1/sessions/a%2Fb").body == R"({"user_id":"a/b","devices":[]})");
     REQUIRE(desk.post(web(subscription(), R"(,"locale":"en","timezone":"UTC","topics":["t"],)"
                                           R"("app":"shop","ttl":60)"))

@@ -57,6 +57,28 @@ TEST_CASE("notification body: all members, in any order", "[api][protocol-4]") {
     CHECK(body.collapse_key == "order");
     CHECK(body.category == "c");
     CHECK(body.key == "k1");
+    CHECK(push_options(body).empty());
+}
+
+TEST_CASE("notification body: what is for push alone", "[api]") {
+    struct Case {
+        std::string members;
+        const char* options;
+    };
+    const auto c = GENERATE(values<Case>({
+        {R"("title":"t","badge":0)", R"({"badge":0})"},
+        {R"("title":"t","badge":2147483647,"sound":"ping \u00e9")",
+         "{\"badge\":2147483647,\"sound\":\"ping \xc3\xa9\"}"},
+        {R"("data":1,"silent":true)", R"({"silent":true})"},
+        {R"("title":"t","silent":false)", ""},
+    }));
+    const Parse parse{R"({"user_id":"u",)" + c.members + "}"};
+    REQUIRE(parse.fault() == "none");
+    CHECK(push_options(parse.parsed) == c.options);
+    // Clients are not sent it.
+    const std::string sent = client_data(parse.parsed, 0);
+    for (const char* const member : {"badge", "sound", "silent"})
+        CHECK(sent.find(member) == std::string::npos);
 }
 
 TEST_CASE("notification body: what is left out", "[api]") {
@@ -179,6 +201,28 @@ TEST_CASE("notification body: what is wrong, and where", "[api][protocol-4]") {
         {with(R"("category":[])"), "bad_request category: `category` must be a string"},
         {with(R"("category":")" + word + "\""),
          "bad_request category: `category` must have at most 64 bytes"},
+        {with(R"("badge":-1)"),
+         "bad_request badge: `badge` must be an integer from 0 to 2147483647"},
+        {with(R"("badge":2147483648)"), "bad_request badge: `badge` must be "},
+        {with(R"("badge":99999999999999999999)"), "bad_request badge: `badge` must be "},
+        {with(R"("badge":1.0)"), "bad_request badge: `badge` must be "},
+        {with(R"("badge":"1")"), "bad_request badge: `badge` must be "},
+        {with(R"("badge":null)"), "bad_request badge: `badge` must be "},
+        {with(R"("sound":"")"), "bad_request sound: `sound` must not be empty"},
+        {with(R"("sound":{})"), "bad_request sound: `sound` must be a string"},
+        {with(R"("sound":")" + word + "\""),
+         "bad_request sound: `sound` must have at most 64 bytes"},
+        {with(R"("silent":1)"), "bad_request silent: `silent` must be true or false"},
+        {with(R"("silent":"true")"), "bad_request silent: `silent` must be "},
+        {with(R"("silent":true)"), "bad_request silent: `silent` and `title` exclude each other"},
+        {R"({"user_id":"u","silent":true,"body":""})",
+         "bad_request silent: `silent` and `body` exclude each other"},
+        {R"({"user_id":"u","silent":true,"data":1,"badge":0})",
+         "bad_request silent: `silent` and `badge` exclude each other"},
+        {R"({"user_id":"u","silent":true,"data":1,"sound":"s"})",
+         "bad_request silent: `silent` and `sound` exclude each other"},
+        {R"({"user_id":"u","silent":true})", "bad_request title: one of "},
+        {with(R"("badge":1,"badge":1)"), "bad_request badge: `badge` is there twice"},
         {with(R"("idempotency_key":"")"),
          "bad_request idempotency_key: `idempotency_key` must not be empty"},
         {with(R"("idempotency_key":1)"),
@@ -239,6 +283,7 @@ TEST_CASE("notification body: another wish has another fingerprint", "[api][idem
     // What does not change the wish.
     CHECK(print(R"({"title":"t", "user_id":"\u0075", "other":1})") == plain);
     CHECK(print(with(R"("idempotency_key":"k")")) == plain);
+    CHECK(print(with(R"("silent":false)")) == plain);
     CHECK(print(with(R"("priority":"normal")")) == plain);
     CHECK(print(with(R"("channels":["sms","push"])")) ==
           print(with(R"("channels":["push","sms"])")));
@@ -246,8 +291,7 @@ TEST_CASE("notification body: another wish has another fingerprint", "[api][idem
     std::vector<std::uint64_t> prints{plain};
     for (const std::string& body :
          {std::string{R"({"user_id":"v","title":"t"})"},
-          std::string{R"({"user_ids":["u"],"title":"t"})"},
-          with(R"("channels":["realtime"])"),
+          std::string{R"({"user_ids":["u"],"title":"t"})"}, with(R"("channels":["realtime"])"),
           std::string{R"({"user_ids":["u","v"],"title":"t"})"},
           std::string{R"({"user_ids":["v","u"],"title":"t"})"},
           std::string{R"({"user_id":"u","body":"t"})"},

@@ -1,6 +1,7 @@
 // The commands that need no running gateway.
 
 #include "cli.hpp"
+#include "cli_http.hpp"
 
 #include <fanfare/auth/token_issuer.hpp>
 #include <fanfare/base/bytes.hpp>
@@ -195,6 +196,81 @@ TEST_CASE("cli: publish explains what is wrong with its arguments", "[cli]") {
         CHECK(run_publish(command, console.terminal) == exit_failed);
     }
     CHECK(console.out.str().empty());
+}
+
+TEST_CASE("cli: dead-letters sends what was asked for", "[cli]") {
+    DeadLettersCommand command;
+    command.ids = {"3", "17"};
+    command.limit = 2;
+    CHECK(letter_order_body(command) == R"({"ids":[3,17],"limit":2})");
+    command = {};
+    command.all = true;
+    CHECK(letter_order_body(command) == R"({"all":true})");
+    command = {};
+    command.user = "a\"b";
+    command.device = "d";
+    command.provider = "apns";
+    command.reason = "r";
+    command.notification = "n";
+    command.since = "s";
+    command.until = "u";
+    CHECK(letter_order_body(command) ==
+          R"({"filter":{"user_id":"a\"b","device_id":"d","provider":"apns","reason":"r",)"
+          R"("notification_id":"n","since":"s","until":"u"}})");
+    command = {};
+    command.title = "";
+    command.body = "ü\n";
+    command.data = R"({"n": 1e400})";
+    command.ttl = 60;
+    CHECK(letter_edit_body(command) == R"({"title":"","body":"ü\n","data":{"n": 1e400},"ttl":60})");
+    command = {};
+    command.remove = {"title", "ttl"};
+    CHECK(letter_edit_body(command) == R"({"title":null,"ttl":null})");
+}
+
+TEST_CASE("cli: dead-letters explains what is wrong with its arguments", "[cli]") {
+    using Action = DeadLettersCommand::Action;
+    Console console;
+    DeadLettersCommand command;
+    command.key = "k";
+    SECTION("nothing is named") {
+        command.action = Action::redrive;
+    }
+    SECTION("two ways at once") {
+        command.action = Action::discard;
+        command.all = true;
+        command.provider = "apns";
+    }
+    SECTION("no id") {
+        command.action = Action::show;
+        command.ids = {"1?x=2"};
+    }
+    SECTION("an edit of nothing") {
+        command.action = Action::edit;
+        command.ids = {"1"};
+    }
+    SECTION("a text that is none") {
+        command.action = Action::edit;
+        command.ids = {"1"};
+        command.title = "\xff";
+    }
+    SECTION("a filter that is no text") {
+        command.reason = "\xff";
+    }
+    SECTION("no key") {
+        command.key = "";
+    }
+    SECTION("a key of two lines") {
+        command.key = "k\nX: y";
+    }
+    CHECK(run_dead_letters(command, console.terminal) == exit_usage);
+    CHECK(console.out.str().empty());
+    CHECK_FALSE(console.err.str().empty());
+}
+
+TEST_CASE("cli: values in a query are encoded", "[cli]") {
+    CHECK(percent_encoded("aZ0-._~") == "aZ0-._~");
+    CHECK(percent_encoded("a b&c=\xc3\xa4+%") == "a%20b%26c%3D%C3%A4%2B%25");
 }
 
 TEST_CASE("cli: version names the program and its libraries", "[cli]") {

@@ -300,7 +300,62 @@ TEST_CASE("config: credentials of push services", "[config]") {
         {"webpush", "push:\n  webpush: {subject: ops, private_key: k}",
          "f.yaml:2: push.webpush.subject: \"ops\" is no contact; write mailto:ops@example.com or "
          "https://…"},
+        {"both kinds of APNs credential",
+         "push:\n  apns:\n    certificate: c\n    certificate_key: k\n    team_id: ABCDE12345",
+         "f.yaml:5: push.apns.team_id: and push.apns.certificate exclude each other: Apple knows "
+         "the sender by a signing key, or by a certificate"},
+        {"half a key", "push: {apns: {key: k, topic: t}}",
+         "f.yaml:1: push.apns.key_id: is missing; expected the key's id of 10 characters"},
+        {"half a certificate", "push: {apns: {certificate: c, topic: t}}",
+         "f.yaml:1: push.apns.certificate_key: is missing; expected a PEM file with the "
+         "certificate's private key"},
+        {"the other half", "push: {apns: {certificate_key: k, topic: t}}",
+         "f.yaml:1: push.apns.certificate: is missing; expected a PEM file with the app's "
+         "certificate"},
+        {"a certificate without TLS",
+         "push: {apns: {certificate: c, certificate_key: k, topic: t, endpoint: \"http://a\"}}",
+         "f.yaml:1: push.apns.endpoint: must begin with https://: without TLS nobody asks for the "
+         "certificate"},
+        {"only a rate", "push: {fcm: {rate: 5}}",
+         "f.yaml:1: push.fcm.service_account: is missing; expected the JSON file of a service "
+         "account"},
+        {"a rate below zero", "push: {rate: -1}",
+         "f.yaml:1: push.rate: \"-1\" is not a number from 0 to 10000000"},
+        {"an app without a name", "push:\n  apps:\n    - {fcm: {service_account: a}}",
+         "f.yaml:3: push.apps[0]: lacks name; expected a name"},
+        {"an app without a credential", "push:\n  apps:\n    - {name: a}",
+         "f.yaml:3: push.apps[0]: has no credential; expected apns, fcm or webpush"},
+        {"an app's credential", "push:\n  apps:\n    - name: a\n      apns: {key: k}",
+         "f.yaml:4: push.apps[0].apns.key_id: is missing; expected the key's id of 10 characters"},
+        {"a misspelt key of an app", "push: {apps: [{name: a, fmc: {}}]}",
+         "f.yaml:1: push.apps[0].fmc: unknown key; did you mean fcm?"},
+        {"no list of apps", "push: {apps: {name: a}}",
+         "f.yaml:1: push.apps: is a section; expected a list of apps with a name and credentials"},
     });
+}
+
+TEST_CASE("config: a proxy for push", "[config]") {
+    const Config config =
+        parse_config("push: {proxy: \"http://ops%40x:p%3a%20s@proxy.example.com:3128/\"}", "f", {});
+    CHECK(config.push_proxy.host == "proxy.example.com");
+    CHECK(config.push_proxy.port == 3'128);
+    CHECK(config.push_proxy.user == "ops@x");
+    CHECK(config.push_proxy.password == "p: s");
+    CHECK(parse_config("push: {proxy: \"http://[::1]:8080\"}", "f", {}).push_proxy.host == "::1");
+    CHECK(parse_config("push: {proxy: \"\"}", "f", {}).push_proxy.host.empty());
+    CHECK(changed_keys(config, parse_config("push: {proxy: \"http://ops%40x:other@proxy.example.com"
+                                            ":3128\"}",
+                                            "f", {})) == std::vector<std::string>{"push.proxy"});
+    for (const char* const wrong :
+         {"https://u:hunter2@a:1", "u:hunter2@a:1", "http://u:hunter2@a", "http://:hunter2@a:1",
+          "http://u:hunter2@a:0", "http://u:hunter2@a:65536", "http://u:hunter2@a:1/path",
+          "http://u%zz:hunter2@a:1", "http://u%3a:hunter2@a:1", "http://u%0a:hunter2@a:1",
+          "http://u:hunter2@[::1]", "http://u:hunter2%@a:1", "http://u:hunter2@a b:1"}) {
+        CAPTURE(wrong);
+        const std::string line = refusal("push: {proxy: \"" + std::string{wrong} + "\"}");
+        CHECK(line == "f.yaml:1: push.proxy: is not a URL such as "
+                      "http://user:password@proxy.example.com:3128");
+    }
 }
 
 TEST_CASE("config: what is not built yet is checked, then refused", "[config]") {

@@ -211,6 +211,17 @@ TEST_CASE("config files: complete sections of what is not built yet", "[config]"
                              "\"mailto:a@example.com\"}") ==
           "f.yaml:2: push.webpush.private_key: \"other.pem\" holds a key that is not EC P-256");
 
+    const auto apns = [](const std::string& files) {
+        return "push:\n  apns: {topic: com.example, " + files + "}";
+    };
+    CHECK(refusal(directory, apns("certificate: cert.pem, certificate_key: key.pem")) == "");
+    CHECK(refusal(directory, apns("certificate: cert.pem, certificate_key: other.pem")) ==
+          "f.yaml:2: push.apns.certificate_key: \"other.pem\" is not the key of "
+          "push.apns.certificate");
+    CHECK(refusal(directory, apns("certificate: key.pem, certificate_key: key.pem")) ==
+          "f.yaml:2: push.apns.certificate: \"key.pem\" holds no PEM certificate (-----BEGIN "
+          "CERTIFICATE-----)");
+
     std::string key = rsa().private_pem();
     for (std::size_t at = key.find('\n'); at != std::string::npos; at = key.find('\n', at))
         key.replace(at, 1, "\\n");
@@ -223,6 +234,48 @@ TEST_CASE("config files: complete sections of what is not built yet", "[config]"
     directory.write("sa.json", "[]");
     CHECK(refusal(directory, "push:\n  fcm: {service_account: sa.json}") ==
           "f.yaml:2: push.fcm.service_account: \"sa.json\" is not a JSON object");
+}
+
+TEST_CASE("config files: apps have credentials of their own", "[config]") {
+    const Directory directory;
+    directory.write("key.pem", ec().private_pem());
+    const std::string certificate = ec().certificate_pem();
+    directory.write("cert.pem", certificate);
+    const std::string apps =
+        "push:\n"
+        "  webpush: {subject: \"mailto:a@example.com\", private_key: key.pem, rate: 5}\n"
+        "  rate: 100\n"
+        "  user_rate: 0\n"
+        "  apps:\n"
+        "    - name: shop\n"
+        "      apns: {key: key.pem, key_id: ABCDE12345, team_id: ABCDE12345, topic: a.b, rate: 7}\n"
+        "    - name: old\n"
+        "      apns: {certificate: cert.pem, certificate_key: key.pem, topic: a.c}\n";
+    const Config config = load_config(directory.write("f.yaml", apps), {});
+    REQUIRE(config.push_apps.size() == 2);
+    CHECK(config.push_app.webpush.rate == 5);
+    CHECK(config.push_app.apns.key_text.empty());
+    CHECK(config.push_apps[0].name == "shop");
+    CHECK(config.push_apps[0].apns.topic == "a.b");
+    CHECK(config.push_apps[0].apns.rate == 7);
+    CHECK(config.push_apps[0].apns.certificate_text.empty());
+    CHECK(config.push_apps[1].apns.key_text == ec().private_pem());
+    CHECK(config.push_apps[1].apns.certificate_text == certificate);
+    CHECK(config.push.rate_per_second == 100);
+    CHECK(config.push.user_rate_per_minute == 0);
+    const delivery::PushReach& reach = config.inbox.pushes_to;
+    CHECK(reach.serves(delivery::Platform::web, ""));
+    CHECK(reach.serves(delivery::Platform::ios, "shop"));
+    CHECK(reach.serves(delivery::Platform::ios, "old"));
+    CHECK_FALSE(reach.serves(delivery::Platform::ios, ""));
+    CHECK_FALSE(reach.serves(delivery::Platform::web, "shop"));
+    // It is over in an hour.
+    CHECK(std::any_of(config.warnings.begin(), config.warnings.end(), [](const std::string& one) {
+        return one.ends_with("push.apps[1].apns.certificate: ends in 0 days");
+    }));
+    CHECK(refusal(directory, apps + "    - name: shop\n      apns: {certificate: cert.pem, "
+                                    "certificate_key: key.pem, topic: a.d}\n") ==
+          "f.yaml:10: push.apps[2].name: \"shop\" is the name of another app; each needs its own");
 }
 
 TEST_CASE("config files: nothing waits for a pipe without a writer", "[config]") {

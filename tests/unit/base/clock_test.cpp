@@ -31,6 +31,46 @@ TEST_CASE("clock: times are written by RFC 3339 in UTC", "[clock][rfc3339-5.6]")
     CHECK(rfc3339(c.time) == c.text);
 }
 
+TEST_CASE("clock: times are read by RFC 3339", "[clock][rfc3339-5.6]") {
+    struct Case {
+        const char* text;
+        std::optional<WallMillis> time;
+    };
+    const auto c = GENERATE(values<Case>({
+        {"1970-01-01T00:00:00Z", 0},
+        {"1970-01-01T00:00:00.000Z", 0},
+        {"1969-12-31T23:59:59.999Z", -1},
+        {"2025-11-20T10:58:00.0079Z", 1'763'636'280'007},
+        {"2025-11-20t10:58:00.1z", 1'763'636'280'100},
+        {"2025-11-20 10:58:00Z", 1'763'636'280'000},
+        {"2025-11-20T12:58:00+02:00", 1'763'636'280'000},
+        {"2025-11-20T03:28:00-07:30", 1'763'636'280'000},
+        {"2016-12-31T23:59:60Z", 1'483'228'800'000},
+        {"0000-01-01T00:00:00Z", -62'167'219'200'000},
+        {"", std::nullopt},
+        {"2025-11-20", std::nullopt},
+        {"2025-11-20T10:58Z", std::nullopt},
+        {"2025-11-20T10:58:00", std::nullopt},
+        {"2025-11-20T10:58:00.Z", std::nullopt},
+        {"2025-11-20T10:58:00,5Z", std::nullopt},
+        {"2025-11-20T10:58:00+0200", std::nullopt},
+        {"2025-11-20T10:58:00+02:00 ", std::nullopt},
+        {"2025-11-20T10:58:00ZZ", std::nullopt},
+        {"2025-02-29T00:00:00Z", std::nullopt},
+        {"2025-00-01T00:00:00Z", std::nullopt},
+        {"2025-13-01T00:00:00Z", std::nullopt},
+        {"2025-01-00T00:00:00Z", std::nullopt},
+        {"2025-01-01T24:00:00Z", std::nullopt},
+        {"2025-01-01T00:60:00Z", std::nullopt},
+        {"2025-01-01T00:00:61Z", std::nullopt},
+        {"2025-01-01T00:00:00+24:00", std::nullopt},
+        {"+025-01-01T00:00:00Z", std::nullopt},
+        {"1763636280007", std::nullopt},
+    }));
+    CAPTURE(c.text);
+    CHECK(parse_rfc3339(c.text) == c.time);
+}
+
 TEST_CASE("clock: the machine's clocks", "[clock]") {
     const MonoMillis first = system_clock().mono();
     CHECK(system_clock().mono() >= first);

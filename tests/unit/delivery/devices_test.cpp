@@ -251,3 +251,19 @@ TEST_CASE("devices: every byte of a web key is looked at", "[delivery][devices]"
         CHECK(wrong_in(device) == "subscription.keys.p256dh");
     }
 }
+
+TEST_CASE("devices: a reach is a set of platforms and apps", "[delivery][devices]") {
+    PushReach reach;
+    CHECK(reach.empty());
+    CHECK_FALSE(reach.serves(Platform::ios, ""));
+    reach.serve(Platform::ios, "");
+    reach.serve(Platform::web, "shop");
+    reach.serve(Platform::web, "shop");
+    CHECK(reach.text() == "\n0:\n2:shop\n");
+    CHECK(reach.serves(Platform::ios, ""));
+    CHECK(reach.serves(Platform::web, "shop"));
+    for (const char* const app : {"", "sho", "hop", "shop2", "2:shop"})
+        CHECK_FALSE(reach.serves(Platform::web, app));
+    CHECK_FALSE(reach.serves(Platform::ios, "shop"));
+    CHECK_FALSE(reach.serves(Platform::android, ""));
+}

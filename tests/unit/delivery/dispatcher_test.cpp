@@ -373,7 +373,7 @@ TEST_CASE("dispatcher: so many a second begin", "[delivery][push]") {
         world.options.rate_per_second = 20;
     }
     SECTION("of one provider") {
-        world.options.provider_rate_per_second = 10;
+        world.options.provider_rates = {{"apns", "", 10}, {"fcm", "", 10}};
     }
     world.apns.script = world.fcm.script = [](const auto&) { return taken; };
     world.start();
@@ -472,6 +472,104 @@ TEST_CASE("dispatcher: what it does is counted", "[delivery][push]") {
     CHECK(shows(R"(push_attempts_total{outcome="sent",provider="apns"} 1)"));
     CHECK(shows(R"(push_attempts_total{outcome="refused",provider="apns"} 1)"));
     CHECK(shows(R"(push_seconds_count{provider="apns"} 2)"));
+}
+
+TEST_CASE("dispatcher: each app has its own credential, breaker, rate and figures",
+          "[delivery][push]") {
+    PushWorld world;
+    world.options.provider_rates = {{"apns", "shop", 10}};
+    world.start();
+    const auto put = [&](const std::string& title, Platform platform = Platform::ios) {
+        PushJob job = world.job(title, Priority::normal, platform);
+        job.device.app = "shop";
+        world.queue.put(job);
+    };
+    world.put("default");
+    for (int i = 0; i < 5; ++i) put("shop");
+    world.settle();
+    CHECK(world.apns.sent == std::vector<std::string>{"default"});
+    CHECK(world.shop.sent.size() == 1); // its rate, not the other's
+    // The refused one waits, and the other goes on.
+    world.answer(world.shop, outcome(PushVerdict::stop, 403));
+    world.answer(world.apns, taken);
+    world.pass(2s);
+    CHECK(world.shop.sent.size() == 1);
+    world.put("default");
+    world.settle();
+    world.answer(world.apns, taken);
+    REQUIRE(world.queue.results.size() == 3);
+    CHECK(world.queue.results[0].provider == "apns");
+    CHECK(world.queue.results[0].app == "shop");
+    CHECK(world.queue.results[1].app.empty());
+    const std::string text = world.text();
+    CHECK(text.find(R"(push_breaker{provider="apns"} 0)") != std::string::npos);
+    CHECK(text.find(R"(push_breaker{app="shop",provider="apns"} 2)") != std::string::npos);
+    // A platform that the app has no credential for.
+    put("android", Platform::android);
+    world.settle();
+    CHECK(world.fcm.sent.empty());
+    CHECK(world.queue.results.back().fate == Fate::dead);
+    CHECK(world.queue.results.back().outcome.reason ==
+          "no provider is configured for android of app shop");
+}
+
+TEST_CASE("dispatcher: what has not left for a device that is no more does not leave",
+          "[delivery][push]") {
+    PushWorld world;
+    world.apns.capacity = 1;
+    const auto put = [&](const std::string& title, const std::string& user) {
+        PushJob job = world.job(title);
+        job.device.user = user;
+        return world.queue.put(job);
+    };
+    const auto gone = [](const PushDevice& device) { return device.user == "gone"; };
+    const auto fates = [&] {
+        std::vector<std::pair<std::int64_t, Fate>> all;
+        for (const PushResult& result : world.queue.results)
+            all.emplace_back(result.job, result.fate);
+        return all;
+    };
+    using Fates = std::vector<std::pair<std::int64_t, Fate>>;
+    SECTION("waiting") {
+        world.start();
+        put("first", "stays");
+        const auto id = put("second", "gone");
+        const auto other = put("third", "stays");
+        world.settle();
+        world.run([&] { world.dispatcher->forget_devices(gone); });
+        world.answer(world.apns, taken);
+        world.answer(world.apns, taken);
+        CHECK(world.apns.sent == std::vector<std::string>{"first", "third"});
+        CHECK(fates() == Fates{{id, Fate::void_}, {1, Fate::sent}, {other, Fate::sent}});
+    }
+    SECTION("read before, and answered afterwards") {
+        world.queue.reads_held.emplace();
+        const auto id = put("second", "gone");
+        const auto other = put("third", "stays");
+        world.start();
+        REQUIRE(world.queue.reads_held->size() == 4);
+        world.run([&] { world.dispatcher->forget_devices(gone); });
+        world.queue.release(world.queue.reads_held);
+        world.settle();
+        world.answer(world.apns, taken);
+        CHECK(world.apns.sent == std::vector<std::string>{"third"});
+        CHECK(fates() == Fates{{id, Fate::void_}, {other, Fate::sent}});
+        // Registered anew, it is sent to.
+        put("fourth", "gone");
+        world.settle();
+        CHECK(world.apns.sent.back() == "fourth");
+    }
+    SECTION("in flight: it goes on, and not again") {
+        world.start();
+        const auto id = put("second", "gone");
+        world.settle();
+        world.run([&] { world.dispatcher->forget_devices(gone); });
+        CHECK(world.queue.results.empty());
+        world.answer(world.apns, unseen());
+        CHECK(fates() == Fates{{id, Fate::void_}});
+        world.pass(60s);
+        CHECK(world.apns.sent.size() == 1);
+    }
 }
 
 } // namespace

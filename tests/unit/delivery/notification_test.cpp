@@ -22,14 +22,30 @@ TEST_CASE("notification ids: text and back, new ones stand behind old ones", "[d
 
 TEST_CASE("statuses: only the moves of the contract", "[delivery]") {
     using S = Status;
-    const std::set<std::pair<S, S>> legal{
-        {S::scheduled, S::pending},    {S::scheduled, S::cancelled},   {S::scheduled, S::expired},
-        {S::pending, S::processing},   {S::pending, S::delivered},     {S::pending, S::cancelled},
-        {S::pending, S::suppressed},   {S::pending, S::expired},       {S::processing, S::sent},
-        {S::processing, S::delivered}, {S::processing, S::retry},      {S::processing, S::failed},
-        {S::processing, S::expired},   {S::processing, S::suppressed}, {S::retry, S::processing},
-        {S::retry, S::delivered},      {S::retry, S::failed},          {S::retry, S::suppressed},
-        {S::retry, S::expired},        {S::sent, S::delivered},        {S::failed, S::delivered}};
+    const std::set<std::pair<S, S>> legal{{S::scheduled, S::pending},
+                                          {S::scheduled, S::cancelled},
+                                          {S::scheduled, S::expired},
+                                          {S::pending, S::processing},
+                                          {S::pending, S::delivered},
+                                          {S::pending, S::cancelled},
+                                          {S::pending, S::suppressed},
+                                          {S::pending, S::expired},
+                                          {S::processing, S::sent},
+                                          {S::processing, S::delivered},
+                                          {S::processing, S::retry},
+                                          {S::processing, S::failed},
+                                          {S::processing, S::expired},
+                                          {S::processing, S::suppressed},
+                                          {S::retry, S::processing},
+                                          {S::retry, S::delivered},
+                                          {S::retry, S::failed},
+                                          {S::retry, S::suppressed},
+                                          {S::retry, S::expired},
+                                          {S::sent, S::delivered},
+                                          {S::failed, S::delivered},
+                                          // by a redrive alone
+                                          {S::failed, S::processing},
+                                          {S::expired, S::processing}};
     for (std::size_t from = 0; from < status_count; ++from)
         for (std::size_t to = 0; to < status_count; ++to) {
             CAPTURE(from, to);
@@ -38,6 +54,8 @@ TEST_CASE("statuses: only the moves of the contract", "[delivery]") {
         }
     CHECK(is_final(S::delivered));
     CHECK(is_final(S::failed));
+    CHECK(is_final(S::expired));
+    CHECK(is_final(S::sent));
     CHECK_FALSE(is_final(S::retry));
     for (const S over : {S::delivered, S::cancelled, S::suppressed, S::expired})
         CHECK(is_over(over));
@@ -54,6 +72,8 @@ TEST_CASE("names of priorities and channels", "[delivery]") {
     CHECK(parse_channel("fax") == std::nullopt);
     CHECK(status_name(Status::suppressed) == "suppressed");
     CHECK(event_name(Event::not_acknowledged) == "not_acknowledged");
+    CHECK(event_name(Event::device_dropped) == "device_dropped");
+    CHECK(event_name(Event::discarded) == "discarded");
 }
 
 } // namespace fanfare::delivery

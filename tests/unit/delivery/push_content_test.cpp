@@ -37,5 +37,39 @@ TEST_CASE("push content: without title and body there is nothing to show", "[del
     CHECK(text.content().silent);
 }
 
+TEST_CASE("push content: what is for push alone", "[delivery][push]") {
+    Notification notification;
+    notification.data = R"({"data":"x"})";
+    const auto content_of = [&](const char* options, const auto& check) {
+        notification.push_options = options;
+        const PushText text{notification};
+        check(text.content());
+    };
+    content_of(R"({"badge":0,"sound":"a \"b\""})", [](const PushContent& content) {
+        CHECK(content.badge == 0U);
+        CHECK(content.sound == "a \"b\"");
+        CHECK_FALSE(content.silent); // there is something to notice
+    });
+    content_of(R"({"badge":2147483647})", [](const PushContent& content) {
+        CHECK(content.badge == 2'147'483'647U);
+        CHECK_FALSE(content.silent);
+    });
+    content_of(R"({"silent":true})", [](const PushContent& content) { CHECK(content.silent); });
+    notification.data = R"({"title":"t"})";
+    content_of("", [](const PushContent& content) {
+        CHECK_FALSE(content.silent);
+        CHECK_FALSE(content.badge);
+        CHECK(content.sound.empty());
+    });
+    content_of(R"({"silent":true})", [](const PushContent& content) { CHECK(content.silent); });
+    // Nobody writes such, and nothing bad comes of it.
+    for (const char* const odd :
+         {"7", "{", R"({"badge":-1,"sound":7})", R"({"badge":99999999999})"})
+        content_of(odd, [](const PushContent& content) {
+            CHECK_FALSE(content.badge);
+            CHECK(content.sound.empty());
+        });
+}
+
 } // namespace
 } // namespace fanfare::delivery

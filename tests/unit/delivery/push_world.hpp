@@ -59,16 +59,16 @@ class MemoryQueue final : public PushQueue {
         jobs_read += page.jobs.size();
         answer(reads_held, [page = std::move(page), done] { done(page); });
     }
-    void settle(std::vector<PushResult> batch, std::function<void(Settled)> done) override {
+    void settle(PushResults batch, std::function<void(Settled)> done) override {
         ++settles;
-        largest_batch = std::max(largest_batch, batch.size());
+        largest_batch = std::max(largest_batch, batch->size());
         under_way_max = std::max(under_way_max, ++under_way_);
         Settled settled;
         if (settle_fails) {
             settled.code = Code::unavailable;
             settled.detail = "the disk is full";
         } else {
-            for (PushResult& result : batch) apply(std::move(result), settled.changes);
+            for (const PushResult& result : *batch) apply(result, settled.changes);
         }
         answer(settles_held, [this, settled = std::move(settled), done] {
             --under_way_;
@@ -183,8 +183,8 @@ class MemoryQueue final : public PushQueue {
 /// Takes as much as `capacity` says, and answers when the test does, or by its script.
 class ScriptedProvider final : public Provider {
   public:
-    explicit ScriptedProvider(std::string name, std::size_t places = 1'000)
-        : capacity(places), name_(std::move(name)) {}
+    explicit ScriptedProvider(std::string name, std::size_t places = 1'000, std::string app = {})
+        : capacity(places), name_(std::move(name)), app_(std::move(app)) {}
     struct Call {
         NotificationId id;
         std::string title;
@@ -195,6 +195,7 @@ class ScriptedProvider final : public Provider {
     };
 
     [[nodiscard]] std::string_view name() const noexcept override { return name_; }
+    [[nodiscard]] std::string_view app() const noexcept override { return app_; }
     [[nodiscard]] Error check(const PushContent& content) const override {
         if (content.title == "too large") return {Code::too_large, "4,097 bytes of 4,096", {}};
         return {};
@@ -227,6 +228,7 @@ class ScriptedProvider final : public Provider {
 
   private:
     std::string name_;
+    std::string app_;
 };
 
 inline PushOutcome outcome(PushVerdict verdict, int status = 0) {
@@ -253,6 +255,7 @@ struct PushWorld {
         dispatcher = std::make_unique<Dispatcher>(
             reactor, queue,
             [this](const PushDevice& device) -> Provider* {
+                if (device.app == "shop") return device.platform == Platform::ios ? &shop : nullptr;
                 if (device.platform == Platform::ios) return ios;
                 return device.platform == Platform::android ? android : nullptr;
             },
@@ -329,6 +332,7 @@ struct PushWorld {
     MemoryQueue queue{reactor};
     ScriptedProvider apns{"apns"};
     ScriptedProvider fcm{"fcm"};
+    ScriptedProvider shop{"apns", 1'000, "shop"};
     Provider* ios = &apns;
     Provider* android = &fcm;
     PushOptions options;

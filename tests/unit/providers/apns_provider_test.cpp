@@ -39,6 +39,7 @@ std::string at(const H2Server& server) {
 }
 
 struct ApnsWorld : ProviderWorld {
+    providers::ApnsTokens tokens;
     explicit ApnsWorld(const std::string& endpoint) {
         options.endpoint = endpoint;
         options.key = key_pem();
@@ -46,7 +47,7 @@ struct ApnsWorld : ProviderWorld {
         options.team_id = "DEF123GHIJ";
         options.topic = "com.example.app";
         device.token = std::string(64, 'a');
-        provider = providers::make_apns(reactor, resolver, options);
+        provider = providers::make_apns(reactor, resolver, tokens, options);
     }
     /// A connection that has had a good answer, and a server that keeps what follows.
     void warm_up(H2Server& server) {
@@ -314,7 +315,8 @@ TEST_CASE("apns provider: a client certificate takes the token's place", "[provi
     options.certificate_key = text_of(of_client.key);
     options.ca = ca.file();
     world.device.token = "ab";
-    world.provider = providers::make_apns(world.reactor, world.resolver, options);
+    providers::ApnsTokens tokens;
+    world.provider = providers::make_apns(world.reactor, world.resolver, tokens, options);
     world.send();
     REQUIRE(world.wait_told(1));
     CHECK(world.outcome(0).verdict == PushVerdict::done);
@@ -322,12 +324,41 @@ TEST_CASE("apns provider: a client certificate takes the token's place", "[provi
     CHECK_FALSE(server.requests()[0].headers.contains("authorization"));
 }
 
+TEST_CASE("apns provider: apps of one team and key have one token", "[providers][apns]") {
+    H2Server server{H2ServerOptions{}};
+    ApnsWorld world{at(server)};
+    world.send();
+    REQUIRE(world.wait_told(1));
+    const auto first = std::move(world.provider);
+    world.options.app = "shop";
+    world.options.topic = "com.example.shop";
+    world.jump(2s); // another token would have another time in it
+    const auto send = [&] {
+        world.provider =
+            providers::make_apns(world.reactor, world.resolver, world.tokens, world.options);
+        CHECK(world.provider->name() == "apns");
+        CHECK(world.provider->app() == "shop");
+        world.send();
+        REQUIRE(world.wait_told(world.sent));
+    };
+    send();
+    world.options.key_id = "ABC123DEFH";
+    send();
+    const auto requests = server.requests();
+    REQUIRE(requests.size() == 3);
+    CHECK(requests[0].headers.at("authorization") == requests[1].headers.at("authorization"));
+    CHECK(requests[0].headers.at("authorization") != requests[2].headers.at("authorization"));
+    CHECK(requests[1].headers.at("apns-topic") == "com.example.shop");
+    CHECK(world.metrics.text().find(R"(pool="apns:shop")") != std::string::npos);
+}
+
 TEST_CASE("apns provider: options that cannot be", "[providers][apns]") {
     ApnsWorld world{"http://127.0.0.1:1"};
     providers::ApnsOptions options = world.options;
     const auto refused = [&] {
-        return test::thrown_by(
-            [&] { (void)providers::make_apns(world.reactor, world.resolver, options); });
+        return test::thrown_by([&] {
+            (void)providers::make_apns(world.reactor, world.resolver, world.tokens, options);
+        });
     };
     SECTION("endpoint") {
         options.endpoint = "api.push.apple.com";

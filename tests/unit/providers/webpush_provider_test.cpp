@@ -199,6 +199,26 @@ TEST_CASE("webpush provider: endpoints lead to the public Internet only", "[prov
     CHECK(server.accepted() == 0);
 }
 
+TEST_CASE("webpush provider: a proxy is not asked for a private address", "[providers][webpush]") {
+    H2Server proxy{H2ServerOptions{}};
+    const std::string host = GENERATE("127.0.0.1", "[::1]", "10.1.2.3", "2130706433", "0x7f.1");
+    CAPTURE(host);
+    WebPushWorld world{false};
+    world.options.proxy.host = "127.0.0.1";
+    world.options.proxy.port = proxy.port();
+    world.provider = providers::make_webpush(world.reactor, world.resolver, world.options);
+    world.subscribe_at("https://" + host);
+    world.send();
+    REQUIRE(world.told.size() == 1);
+    CHECK(world.outcome(0).verdict == PushVerdict::fix);
+    CHECK(world.outcome(0).reason == "the address is not allowed");
+    CHECK(world.provider->room() == 1'000);
+    // Names are the proxy's matter.
+    world.subscribe_at("https://push.example.com");
+    world.send();
+    CHECK(world.told.size() == 1);
+}
+
 TEST_CASE("webpush provider: the table of origins is bounded", "[providers][webpush]") {
     H2Server server{patient()};
     server.set_answer(true);

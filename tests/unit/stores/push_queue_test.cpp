@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <optional>
+
 namespace fanfare::stores {
 namespace {
 
@@ -16,10 +18,15 @@ using delivery::Status;
 using Fate = delivery::PushResult::Fate;
 
 constexpr delivery::Channels both = delivery::realtime | delivery::push;
-constexpr auto all_platforms = delivery::Platforms{0b111};
+delivery::PushReach all_platforms() {
+    delivery::PushReach reach;
+    for (const Platform platform : {Platform::ios, Platform::android, Platform::web})
+        reach.serve(platform, "");
+    return reach;
+}
 
 struct Pushes {
-    explicit Pushes(const std::string& path, delivery::Platforms served = all_platforms,
+    explicit Pushes(const std::string& path, const delivery::PushReach& served = all_platforms(),
                     const std::string& vfs = {})
         : node(path, vfs) {
         options.pushes_to = served;
@@ -30,13 +37,15 @@ struct Pushes {
     }
 
     void add_device(const std::string& user, const std::string& name,
-                    Platform platform = Platform::ios, WallMillis registered = 1'000) {
+                    Platform platform = Platform::ios, WallMillis registered = 1'000,
+                    const std::string& app = {}) {
         delivery::PushDevice device;
         device.user = user;
         device.name = name;
         device.platform = platform;
         device.token = name + "-token";
         device.registered = registered;
+        device.app = app;
         const auto put = node.ask<delivery::Registered>(
             [&](auto done) { return node.store().devices().put(device, 20, std::move(done)); });
         REQUIRE(put.code == Code::ok);
@@ -67,18 +76,18 @@ struct Pushes {
             text += (text.empty() ? "" : " ") + job.device.name;
         return text;
     }
-    static PushResult result(std::int64_t job, Fate fate, int status = 200) {
-        PushResult made;
-        made.job = job;
+    static PushResult result(const delivery::PushJob& job, Fate fate, int status = 200) {
+        PushResult made{job};
         made.fate = fate;
         made.provider = "apns";
         made.outcome.status = status;
         made.outcome.reason = status == 200 ? "" : "why";
         return made;
     }
-    void settle(std::vector<PushResult> results) {
+    void settle(std::vector<PushResult> of) {
+        const auto results = std::make_shared<const std::vector<PushResult>>(std::move(of));
         const auto settled = node.ask<delivery::Settled>([&](auto done) {
-            node.store().push().settle(std::move(results), std::move(done));
+            node.store().push().settle(results, std::move(done));
             return true;
         });
         CHECK(settled.code == Code::ok);
@@ -121,7 +130,9 @@ TEST_CASE("push: who is away is pushed to at once, on each device", "[stores][pu
 TEST_CASE("push: only to platforms that are served, and where the route goes there",
           "[stores][push]") {
     TestFolder folder;
-    Pushes push{folder.file(), 0b100};
+    delivery::PushReach served;
+    served.serve(Platform::web, "");
+    Pushes push{folder.file(), served};
     push.add_device("ada", "phone");
     push.add_device("bo", "browser", Platform::web);
     CHECK(push.status(push.place("ada")) == Status::pending); // it waits in the inbox
@@ -131,6 +142,63 @@ TEST_CASE("push: only to platforms that are served, and where the route goes the
     CHECK(push.status(push.place("bo")) == Status::processing);
     CHECK(push.status(push.place("bo", delivery::push)) == Status::processing);
     CHECK(push.depth() == 2);
+}
+
+TEST_CASE("push: only to apps that have a credential for the platform", "[stores][push]") {
+    TestFolder folder;
+    delivery::PushReach served;
+    served.serve(Platform::ios, "");
+    served.serve(Platform::ios, "shop");
+    served.serve(Platform::web, "shop");
+    Pushes push{folder.file(), served};
+    push.add_device("ada", "plain");
+    push.add_device("ada", "shop", Platform::ios, 1'000, "shop");
+    push.add_device("ada", "unknown", Platform::ios, 1'000, "sho");
+    push.add_device("ada", "browser", Platform::web);
+    push.add_device("bo", "browser-2", Platform::web, 1'000, "shop");
+    CHECK(push.status(push.place("ada")) == Status::processing);
+    CHECK(push.status(push.place("bo", delivery::push)) == Status::processing);
+    const PushJobs jobs = push.jobs();
+    REQUIRE(jobs.jobs.size() == 3);
+    CHECK(jobs.jobs[0].device.name == "plain");
+    CHECK(jobs.jobs[1].device.name == "shop");
+    CHECK(jobs.jobs[1].device.app == "shop");
+    CHECK(jobs.jobs[2].device.name == "browser-2");
+}
+
+TEST_CASE("push: what is for push alone comes with the job", "[stores][push]") {
+    TestFolder folder;
+    Pushes push{folder.file()};
+    push.add_device("ada", "phone");
+    delivery::Order order = push.node.order({"ada"});
+    order.channels = delivery::push;
+    order.push_options = R"({"badge":3})";
+    REQUIRE(push.node.place(order).code == Code::ok);
+    push.place("ada", delivery::push);
+    const PushJobs jobs = push.jobs();
+    REQUIRE(jobs.jobs.size() == 2);
+    CHECK(jobs.jobs[0].notification.push_options == R"({"badge":3})");
+    CHECK(jobs.jobs[1].notification.push_options.empty());
+}
+
+TEST_CASE("push: what was for a device that is no more never goes to another", "[stores][push]") {
+    TestFolder folder;
+    std::optional<Pushes> push{std::in_place, folder.file()};
+    push->add_device("ada", "phone");
+    const auto id = push->place("ada", delivery::push);
+    const auto removed = push->node.ask<delivery::Unregistered>([&](auto done) {
+        return push->node.store().devices().remove("ada", "phone", std::move(done));
+    });
+    REQUIRE(removed.devices == 1);
+    SECTION("in the same process") {}
+    SECTION("after a restart") {
+        push.reset();
+        push.emplace(folder.file());
+    }
+    push->add_device("bo", "tablet"); // the newest row, as the phone was
+    CHECK(push->jobs().jobs.empty());
+    REQUIRE(push->node.wait([&] { return push->depth() == 0; }));
+    CHECK(push->status(id) == Status::failed);
 }
 
 TEST_CASE("push: after the last attempt in realtime, for critical after the first",
@@ -184,11 +252,11 @@ TEST_CASE("push: sent when the first service takes it, delivered by a late ack",
     push.add_device("ada", "tablet");
     const auto id = push.place("ada");
     const PushJobs found = push.jobs();
-    PushResult sent = Pushes::result(found.jobs[1].id, Fate::sent);
+    PushResult sent = Pushes::result(found.jobs[1], Fate::sent);
     sent.outcome.provider_id = "abc";
     push.settle({sent});
     CHECK(push.status(id) == Status::sent);
-    push.settle({Pushes::result(found.jobs[0].id, Fate::dead, 400)});
+    push.settle({Pushes::result(found.jobs[0], Fate::dead, 400)});
     CHECK(push.status(id) == Status::sent);
     CHECK(push.depth() == 0);
     push.node.join("ada");
@@ -196,8 +264,8 @@ TEST_CASE("push: sent when the first service takes it, delivered by a late ack",
     CHECK(push.status(id) == Status::delivered);
     CHECK(push.node.timeline(id) ==
           "accepted>pending processing>processing(push) "
-          "push_sent1({\"device\":\"tablet\",\"provider\":\"apns\",\"status\":200,"
-          "\"provider_id\":\"abc\"}) push_sent>sent "
+          "push_sent1>sent({\"device\":\"tablet\",\"provider\":\"apns\",\"status\":200,"
+          "\"provider_id\":\"abc\"}) "
           "push_failed1({\"device\":\"phone\",\"provider\":\"apns\",\"status\":400,"
           "\"reason\":\"why\"}) sent1(s1) acknowledged>delivered(s1)");
     push.settle({sent}); // told twice: nothing happens
@@ -209,19 +277,27 @@ TEST_CASE("push: again later, with its attempts counted", "[stores][push]") {
     Pushes push{folder.file()};
     push.add_device("ada", "phone");
     const auto id = push.place("ada");
-    const std::int64_t job = push.jobs().jobs.front().id;
+    const delivery::PushJob job = push.jobs().jobs.front();
     PushResult again = Pushes::result(job, Fate::again, 503);
     again.again_at = system_clock().wall() + 60'000;
     push.settle({again});
     CHECK(push.status(id) == Status::retry);
     CHECK(push.jobs().jobs.empty());
     CHECK(push.jobs().next == again.again_at);
-    CHECK(push.jobs(Priority::normal, {}, 10, 61'000).jobs.front().attempts == 1);
-    again.counts = false;
-    push.settle({again});
-    CHECK(push.jobs(Priority::normal, {}, 10, 61'000).jobs.front().attempts == 1);
-    push.settle({Pushes::result(job, Fate::sent)});
+    const auto waiting = [&] { return push.jobs(Priority::normal, {}, 10, 61'000).jobs.front(); };
+    CHECK(waiting().attempts == 1);
+    PushResult uncounted = Pushes::result(waiting(), Fate::again, 429);
+    uncounted.again_at = again.again_at;
+    uncounted.counts = false;
+    push.settle({uncounted});
+    CHECK(waiting().attempts == 1);
+    push.settle({Pushes::result(waiting(), Fate::sent)});
     CHECK(push.status(id) == Status::sent);
+    CHECK(push.node.timeline(id) ==
+          "accepted>pending processing>processing(push) "
+          "push_retry1({\"device\":\"phone\",\"provider\":\"apns\",\"status\":503,"
+          "\"reason\":\"why\"}) push_retry>retry processing>processing(push) "
+          "push_sent2>sent({\"device\":\"phone\",\"provider\":\"apns\",\"status\":200})");
 }
 
 TEST_CASE("push: failed when every device's service has refused", "[stores][push]") {
@@ -231,9 +307,9 @@ TEST_CASE("push: failed when every device's service has refused", "[stores][push
     push.add_device("ada", "tablet");
     const auto id = push.place("ada");
     const PushJobs found = push.jobs();
-    push.settle({Pushes::result(found.jobs[0].id, Fate::dead, 400)});
+    push.settle({Pushes::result(found.jobs[0], Fate::dead, 400)});
     CHECK(push.status(id) == Status::processing);
-    push.settle({Pushes::result(found.jobs[1].id, Fate::dead, 413)});
+    push.settle({Pushes::result(found.jobs[1], Fate::dead, 413)});
     CHECK(push.status(id) == Status::failed);
     push.node.join("ada");
     push.node.acknowledge("ada", 1);
@@ -246,11 +322,13 @@ TEST_CASE("push: a dead device goes with all that waits for it", "[stores][push]
     push.add_device("ada", "phone", Platform::ios, 5'000);
     const auto one = push.place("ada");
     const auto two = push.place("ada");
-    const std::int64_t job = push.jobs().jobs.front().id;
+    const delivery::PushJob job = push.jobs().jobs.front();
     PushResult dropped = Pushes::result(job, Fate::dropped, 410);
     dropped.outcome.dead_since = 4'000; // before it was registered: it is alive
     push.settle({dropped});
     CHECK(push.depth() == 2);
+    for (const delivery::PushJob& each : push.jobs().jobs)
+        if (each.id == job.id) dropped = Pushes::result(each, Fate::dropped, 410);
     dropped.outcome.dead_since = 5'000;
     push.settle({dropped});
     CHECK(push.depth() == 0);
@@ -324,7 +402,7 @@ TEST_CASE("push: the queue is there again after a restart", "[stores][push]") {
     CHECK(push.depth() == 1);
     CHECK(push.shown() == "phone");
     CHECK(push.node.store().push().depth(Priority::normal).oldest > 0);
-    push.settle({Pushes::result(push.jobs().jobs.front().id, Fate::sent)});
+    push.settle({Pushes::result(push.jobs().jobs.front(), Fate::sent)});
     CHECK(push.status(id) == Status::sent);
 }
 

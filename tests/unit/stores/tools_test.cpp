@@ -99,7 +99,15 @@ void add_devices(Database& database) {
         "INSERT INTO device_topics VALUES ('news', 1)");
 }
 
-/// Two rooms, 30 and 5 messages, two keys; notifications and devices.
+/// Of ada's first and third notification; the second one was edited.
+void add_dead_letters(Database& database) {
+    database.execute(
+        "INSERT INTO dead_letters VALUES (4, 1, 1, 'phone', 'apns', 413, 'why', 1, 9, NULL, NULL),"
+        "(5, 1, 3, 'browser', 'webpush', 0, 'why', 3, 9, '{\"title\":\"x\"}', 60);"
+        "INSERT INTO notification_events VALUES (1, 3, 1, 5, 15, NULL, 0, '{}')");
+}
+
+/// Two rooms, 30 and 5 messages, two keys; notifications, devices and dead letters.
 void make_small_store(const std::string& path) {
     Database database = make_store(path);
     add_room(database, 1, "a");
@@ -111,6 +119,7 @@ void make_small_store(const std::string& path) {
                      "INSERT INTO publish_keys VALUES ('k', 1, 7, 'aaaaaaa1', 0, 9)");
     add_notifications(database);
     add_devices(database);
+    add_dead_letters(database);
 }
 
 std::string bytes_of(const std::string& path) {
@@ -164,6 +173,7 @@ TEST_CASE("store tools: a sound store has counts and no faults", "[stores]") {
     CHECK(check.inboxes == 2);
     CHECK(check.notifications == 4);
     CHECK(check.devices == 2);
+    CHECK(check.dead_letters == 2);
 }
 
 TEST_CASE("store tools: check names what cannot be", "[stores]") {
@@ -222,6 +232,12 @@ TEST_CASE("store tools: check names what cannot be", "[stores]") {
          "device browser of ada: `subscription.keys.auth` must"},
         {"DELETE FROM devices WHERE id = 1",
          "the device with id 1 is missing, and its topic news is there"},
+        {"UPDATE dead_letters SET offset = 4 WHERE id = 4",
+         "the notification of dead letter 4 is missing"},
+        {"UPDATE dead_letters SET content = '{' WHERE id = 5",
+         "dead letter 5: its content is not JSON"},
+        {"UPDATE dead_letters SET ttl = 0 WHERE id = 5",
+         "dead letter 5: 0 seconds are no time to live"},
         {"DROP INDEX publish_keys_by_expiry", "the index publish_keys_by_expiry is missing"},
         {"DROP TABLE messages", "the table messages is missing"},
         {"ALTER TABLE rooms ADD COLUMN more TEXT", "the table rooms is not as Fanfare makes it"},
