@@ -157,7 +157,7 @@ class SqliteDeadLetters::Step final : public WriteTask {
         const auto device =
             letters_.rows_.device(rows.user_of(row.inbox), letter.device, moment.now);
         if (!device) return LetterSkip::device_gone;
-        if ((moment.options.pushes_to & delivery::platform_bit(device->platform)) == 0)
+        if (!moment.options.pushes_to.serves(device->platform, device->app))
             return LetterSkip::no_provider;
         if (letter.ttl != 0) rows.prolong(row, moment.now + letter.ttl * 1'000);
         letters_.rows_.remove(letter);

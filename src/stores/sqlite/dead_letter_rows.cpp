@@ -11,7 +11,7 @@ struct DeadLetterRows::Statements {
           remove(db, "DELETE FROM dead_letters WHERE id = ?1"),
           set(db, "UPDATE dead_letters SET content = ?2, ttl = ?3 WHERE id = ?1"),
           data(db, "SELECT data FROM notifications WHERE inbox = ?1 AND offset = ?2"),
-          device(db, "SELECT id, platform FROM devices WHERE user = ?1 AND name = ?2 AND "
+          device(db, "SELECT id, platform, app FROM devices WHERE user = ?1 AND name = ?2 AND "
                      "(expires IS NULL OR expires > ?3)") {}
     Statement find;
     Statement remove;
@@ -69,7 +69,7 @@ std::optional<DeadLetterRows::Device>
 DeadLetterRows::device(std::string_view user, std::string_view name, WallMillis now) {
     Statement& row = sql_->device.bind(user, name, now);
     if (!row.step()) return std::nullopt;
-    const Device found{row.integer(0), platform_of(row.integer(1))};
+    Device found{row.integer(0), platform_of(row.integer(1)), std::string{row.text(2)}};
     row.reset();
     return found;
 }

@@ -43,6 +43,7 @@ class DeadLetterRows {
     struct Device {
         std::int64_t id = 0;
         delivery::Platform platform = delivery::Platform::ios;
+        std::string app;
     };
     /// The one that has the name now.
     [[nodiscard]] std::optional<Device> device(std::string_view user, std::string_view name,
