@@ -41,6 +41,24 @@ def table_rows(text, columns):
     return [row for row in rows if len(row) == columns]
 
 
+def words_of(source, *patterns):
+    text = (REPOSITORY / "src" / source).read_text(encoding="utf-8")
+    found = [word for pattern in patterns for word in re.findall(pattern, text)]
+    assert len(found) >= len(patterns), source
+    return set(found)
+
+
+def test_each_reason_of_a_failed_push_is_explained():
+    part = re.search(r"^### Reasons of failed pushes\n(.*?)(?=^##)", GUIDE, re.MULTILINE | re.DOTALL)[1]
+    explained = set(re.findall(r"`([^`]+)`", part))
+    reasons = words_of("providers/apns_answer.cpp", r'Row\{\d+, "(\w+)"')
+    reasons |= words_of("providers/fcm_answer.cpp", r'Word\{"(\w+)"')
+    reasons |= words_of("providers/webpush_answer.cpp", r'Phrase\{"[^"]*", "([^"]+)"', r'"(\w*(?:Vapid|Jwt|Header)\w*)"')
+    reasons |= words_of("http/h2_link.cpp", r'\blose\("([^"]+)"\)', r'"(connection closed)"')
+    reasons |= words_of("http/h2_session.cpp", r'Kind::lost, "([^"]+)"')
+    assert reasons - explained == set()
+
+
 def numbers(text):
     return [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
 

@@ -71,7 +71,7 @@ std::optional<DeadLetterRows::Device>
 DeadLetterRows::device(std::string_view user, std::string_view name, WallMillis now) {
     Statement& row = sql_->device.bind(user, name, now);
     if (!row.step()) return std::nullopt;
-    const Device found{row.integer(0), platform_of(row.integer(1)), std::string{row.text(2)}};
+    Device found{row.integer(0), platform_of(row.integer(1)), std::string{row.text(2)}};
     row.reset();
     return found;
 }

@@ -28,11 +28,15 @@ using Fate = delivery::PushResult::Fate;
 
 constexpr delivery::Channels both = delivery::realtime | delivery::push;
 constexpr std::size_t bytes_max = 1'000;
+delivery::PushReach reach(std::initializer_list<Platform> platforms, std::string_view app = {}) {
+    delivery::PushReach made;
+    for (const Platform platform : platforms) made.serve(platform, app);
+    return made;
+}
 
 struct Letters {
     explicit Letters(const std::string& path, const std::string& vfs = {}) : node(path, vfs) {
-        for (const Platform platform : {Platform::ios, Platform::android, Platform::web})
-            options.pushes_to.serve(platform, {});
+        options.pushes_to = reach({Platform::ios, Platform::android, Platform::web});
         options.keep = std::chrono::hours{1};
         node.set_options(options);
         node.store().push().on_work([this] { ++told; });
@@ -403,8 +407,8 @@ TEST_CASE("dead letters: what cannot be redriven stays, and says why", "[stores]
     }
     SECTION("nobody serves the device") {
         letters.lost("ada");
-        letters.options.pushes_to = {};
-        letters.options.pushes_to.serve(Platform::web, {});
+        letters.options.pushes_to =
+            GENERATE(reach({Platform::web}), reach({Platform::ios}, "another"));
         letters.node.set_options(letters.options);
         CHECK(letters.redrive({}) == "0 no_provider1");
     }
