@@ -279,7 +279,8 @@ TEST_CASE("dead letters: each filter restricts, and all of them do", "[stores][l
     CHECK(letters.ids(filter).empty());
     {
         StoredRows rows{folder.file()};
-        static_cast<void>(rows.rows(fmt::format("UPDATE dead_letters SET time = {} + (id - 3) * 1000", third)));
+        static_cast<void>(
+            rows.rows(fmt::format("UPDATE dead_letters SET time = {} + (id - 3) * 1000", third)));
     }
     filter = {};
     filter.since = third;
