@@ -38,6 +38,11 @@ if(FANFARE_WERROR)
   target_compile_options(fanfare_options INTERFACE -Werror)
 endif()
 
+# Libraries hold machine code too, for the tests, which link without optimising again.
+if(FANFARE_TESTS AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(CMAKE_CXX_COMPILE_OPTIONS_IPO -flto=auto -ffat-lto-objects)
+endif()
+
 if(FANFARE_SANITIZE)
   target_compile_options(fanfare_options INTERFACE -fsanitize=${FANFARE_SANITIZE}
     -fno-omit-frame-pointer -fno-sanitize-recover=all)

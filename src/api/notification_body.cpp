@@ -16,6 +16,8 @@ namespace {
 enum class Member : std::uint8_t {
     user_id,
     user_ids,
+    topic,
+    broadcast,
     title,
     body,
     data,
@@ -29,9 +31,11 @@ enum class Member : std::uint8_t {
     sound,
     silent
 };
-constexpr std::array<std::string_view, 14> names{
-    "user_id",      "user_ids", "title",           "body",  "data",  "channels", "priority", "ttl",
-    "collapse_key", "category", "idempotency_key", "badge", "sound", "silent"};
+constexpr std::array<std::string_view, 16> names{
+    "user_id",         "user_ids", "topic",        "broadcast",
+    "title",           "body",     "data",         "channels",
+    "priority",        "ttl",      "collapse_key", "category",
+    "idempotency_key", "badge",    "sound",        "silent"};
 using Members = BodyMembers<Member, names>;
 
 enum class ReadMember : std::uint8_t { offset, all };
@@ -133,6 +137,11 @@ Error read(Member member, std::string_view value, std::size_t users_max, Notific
     case Member::user_ids:
         to.many = true;
         return read_users(value, users_max, to.users);
+    case Member::topic:
+        return read_text(value, "topic", word_fault, to.topic);
+    case Member::broadcast:
+        to.broadcast = value == "true";
+        return to.broadcast ? Error{} : wrong_member("broadcast", "must be true");
     case Member::title:
         return read_string(value, "title", to.title);
     case Member::body:
@@ -162,20 +171,37 @@ Error read(Member member, std::string_view value, std::size_t users_max, Notific
     return {};
 }
 
+/// For whom it is must be said once. Known before the users are read: those of two members would be
+/// taken for one list.
+Error check_targets(const Members& members) {
+    constexpr std::array<std::pair<Member, const char*>, 4> targets{{
+        {Member::user_id, "user_id"},
+        {Member::user_ids, "user_ids"},
+        {Member::topic, "topic"},
+        {Member::broadcast, "broadcast"},
+    }};
+    const char* first = nullptr;
+    for (const auto& target : targets) {
+        if (!members.has(target.first)) continue;
+        if (first != nullptr)
+            return wrong_member(target.second,
+                                "and `" + std::string{first} + "` exclude each other");
+        first = target.second;
+    }
+    return first != nullptr ? Error{} : wrong_member("user_id", "is missing");
+}
+
 } // namespace
 
 Error parse_notification(std::string_view text, std::size_t users_max, NotificationBody& body) {
     Members members;
     if (Error error = members.take(text)) return error;
     body = {};
-    // Known before the users are read: those of both would be taken for one list.
-    if (members.has(Member::user_id) && members.has(Member::user_ids))
-        return wrong_member("user_ids", "and `user_id` exclude each other");
+    if (Error error = check_targets(members)) return error;
     if (Error error = members.each([&](Member member, std::string_view value) {
             return read(member, value, users_max, body);
         }))
         return error;
-    if (body.users.empty()) return wrong_member("user_id", "is missing");
     if (body.title.empty() && body.body.empty() && body.data.empty())
         return {Code::bad_request, "one of `title`, `body` and `data` must be there", "title"};
     return check_silent(body);
@@ -210,6 +236,8 @@ std::string client_data(const NotificationBody& body, WallMillis created) {
 std::uint64_t fingerprint(const NotificationBody& body) {
     // Only `data` can have line feeds in it, so it comes last and nothing reads two ways.
     std::string asked = body.many ? "many\n" : "one\n";
+    if (body.broadcast) asked = "broadcast\n";
+    if (!body.topic.empty()) asked = "topic\n" + body.topic + "\n";
     for (const std::string& user : body.users) asked.append(user).append("\n");
     asked.append("\n").append(body.title).append("\n").append(body.body).append("\n");
     asked.append(body.category).append("\n").append(body.collapse_key).append("\n");

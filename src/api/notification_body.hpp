@@ -18,8 +18,10 @@ namespace fanfare::api {
 
 /// Views show the text.
 struct NotificationBody {
-    std::vector<std::string> users;  // one, or those of `user_ids`; none twice
-    bool many = false;               // `user_ids` was given
+    std::vector<std::string> users; // one, or those of `user_ids`; none twice
+    bool many = false;              // `user_ids` was given
+    std::string topic;              // empty: it is not for one
+    bool broadcast = false;
     std::string_view title;          // a JSON string as it came, quotes and all; empty: none
     std::string_view body;           // the same
     std::string_view data;           // JSON as it came; empty: none
@@ -38,6 +40,11 @@ struct NotificationBody {
     static constexpr std::chrono::seconds ttl_max = std::chrono::hours{24 * 36'500};
     static constexpr std::uint32_t badge_max = 0x7fff'ffff; // phones count in 32 bits
 };
+
+/// It is for more than the one user of `user_id`.
+[[nodiscard]] inline bool is_send(const NotificationBody& body) noexcept {
+    return body.many || body.broadcast || !body.topic.empty();
+}
 
 /// Overwrites `body`. Returns what is wrong; then `body` is worth nothing. `users_max`: of
 /// `user_ids`. Members that are not known are skipped; known ones may occur once.

@@ -137,9 +137,9 @@ void write_detail(JsonWriter& json, const TimelineEntry& entry) {
 
 void write_notification(JsonWriter& json, const Notification& notification,
                         const Timeline& timeline, delivery::Channels served) {
-    json.field("id", notification.id.text())
-        .field("user_id", notification.user)
-        .field("status", delivery::status_name(notification.status))
+    json.field("id", notification.id.text()).field("user_id", notification.user);
+    if (notification.send) json.field("send", notification.send->text());
+    json.field("status", delivery::status_name(notification.status))
         .field("priority", delivery::priority_name(notification.priority));
     if (!notification.category.empty()) json.field("category", notification.category);
     if (!notification.collapse_key.empty()) json.field("collapse_key", notification.collapse_key);

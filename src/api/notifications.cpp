@@ -1,11 +1,14 @@
 // /api/v1/notifications…: what users are to know, and what became of it.
 
 #include "answer.hpp"
+#include "body_members.hpp"
 #include "context.hpp"
 #include "notification_body.hpp"
 #include "notification_json.hpp"
+#include "send_json.hpp"
 
 #include <fanfare/base/json_writer.hpp>
+#include <fanfare/base/log.hpp>
 #include <fanfare/delivery/inboxes.hpp>
 
 #include <algorithm>
@@ -16,6 +19,19 @@ namespace {
 
 using delivery::Found;
 using delivery::Placed;
+
+/// Of `user_ids`. So many are placed in the call's own transaction; more are placed later, as those
+/// of a topic and of a broadcast are (docs/decisions/0015-mass-sends.md).
+constexpr std::size_t users_max = 10'000;
+constexpr std::size_t users_at_once_max = 1'000;
+
+std::optional<delivery::Audience> audience_of(const NotificationBody& body) {
+    using Kind = delivery::Audience::Kind;
+    if (body.broadcast) return delivery::Audience{Kind::broadcast, {}};
+    if (!body.topic.empty()) return delivery::Audience{Kind::topic, body.topic};
+    if (body.many) return delivery::Audience{Kind::users, {}};
+    return std::nullopt;
+}
 
 delivery::Order order_of(Api::Context& context, NotificationBody& body, const std::string& caller,
                          const std::string& key) {
@@ -34,6 +50,8 @@ delivery::Order order_of(Api::Context& context, NotificationBody& body, const st
         order.fingerprint = fingerprint(body);
         order.key_expires = order.created + context.options.idempotency_window.count();
     }
+    order.audience = audience_of(body);
+    order.later = is_send(body) && (!body.many || body.users.size() > users_at_once_max);
     order.users = std::move(body.users);
     order.category = std::move(body.category);
     order.collapse_key = std::move(body.collapse_key);
@@ -45,7 +63,21 @@ void write_one(JsonWriter& json, const Placed::One& one) {
         .field("status", delivery::status_name(delivery::Status::pending));
 }
 
-/// `users`: those of `user_ids`; none: it was one, by `user_id`.
+void write_accepted(JsonWriter& json, const std::vector<std::string>& users, const Placed& placed) {
+    json.field("id", placed.send->text())
+        .field("status", delivery::status_name(delivery::Status::pending));
+    if (!users.empty()) json.field("accepted", std::uint64_t{users.size()});
+    if (placed.notifications.empty()) return;
+    json.key("results").begin_array();
+    for (std::size_t i = 0; i < users.size(); ++i) {
+        json.begin_object().field("user_id", users[i]);
+        write_one(json, placed.notifications[i]);
+        json.end_object();
+    }
+    json.end_array();
+}
+
+/// `users`: those of `user_ids`.
 void answer_placed(const AnswerTo& to, const std::vector<std::string>& users,
                    const Placed& placed) {
     to.with([&](http::Response& response) {
@@ -57,27 +89,34 @@ void answer_placed(const AnswerTo& to, const std::vector<std::string>& users,
         response.status = 202;
         JsonWriter json{response.body};
         json.begin_object();
-        if (users.empty()) {
+        if (placed.send)
+            write_accepted(json, users, placed);
+        else
             write_one(json, placed.notifications.front());
-        } else {
-            json.key("results").begin_array();
-            for (std::size_t i = 0; i < users.size(); ++i) {
-                json.begin_object().field("user_id", users[i]);
-                write_one(json, placed.notifications[i]);
-                json.end_object();
-            }
-            json.end_array();
-        }
         if (placed.duplicate) json.field_bool("duplicate", true);
         json.end_object();
     });
+}
+
+/// Of one that is placed later; empty: it is none. Not the topic: callers may put a name into it.
+std::string log_target(const delivery::Order& order) {
+    if (!order.later) return {};
+    switch (order.audience->kind) {
+    case delivery::Audience::Kind::users:
+        return "user_ids";
+    case delivery::Audience::Kind::topic:
+        return "topic";
+    case delivery::Audience::Kind::broadcast:
+        break;
+    }
+    return "broadcast";
 }
 
 void create(Api::Context& context, http::Exchange& exchange) {
     const auth::ApiKeyOptions* const caller = context.require(exchange, auth::Scope::notify);
     if (caller == nullptr) return;
     NotificationBody body;
-    if (const Error error = parse_notification(exchange.body(), context.options.batch_max, body)) {
+    if (const Error error = parse_notification(exchange.body(), users_max, body)) {
         exchange.respond(http::problem(error));
         return;
     }
@@ -96,9 +135,21 @@ void create(Api::Context& context, http::Exchange& exchange) {
                                  std::to_string(context.options.item_bytes_max) + " are allowed"));
         return;
     }
-    context.inboxes->place(std::move(order), [to = AnswerTo{exchange},
-                                              users = std::move(users)](const Placed& placed) {
+    if (order.later && order.expires <= order.created) {
+        exchange.respond(http::problem(
+            wrong_member("ttl", "must be at least 1: so many are not reached in no time")));
+        return;
+    }
+    std::string target = log_target(order);
+    context.inboxes->place(std::move(order), [to = AnswerTo{exchange}, users = std::move(users),
+                                              target = std::move(target),
+                                              key = caller->name](const Placed& placed) {
         if (placed.code != Code::conflict && to.failed(placed.code, placed.detail)) return;
+        if (!target.empty() && placed.code == Code::ok && !placed.duplicate)
+            log::info("send_accepted", {{"send", placed.send->text()},
+                                        {"target", target},
+                                        {"users", std::uint64_t{users.size()}},
+                                        {"key", key}});
         answer_placed(to, users, placed);
     });
 }
@@ -128,16 +179,19 @@ void show(Api::Context& context, http::Exchange& exchange, bool timeline, Write 
 }
 
 void write_all(JsonWriter& json, const Found& found, delivery::Channels served) {
+    if (found.send) return write_send(json, *found.send);
     write_notification(json, found.notification, found.timeline, served);
 }
 
 void write_status(JsonWriter& json, const Found& found, delivery::Channels /*served*/) {
+    if (found.send) return write_send_status(json, *found.send);
     json.field("id", found.notification.id.text())
         .field("status", delivery::status_name(found.notification.status))
         .field("updated", rfc3339(found.notification.updated));
 }
 
 void write_timeline(JsonWriter& json, const Found& found, delivery::Channels /*served*/) {
+    if (found.send) return write_send_timeline(json, *found.send);
     json.field("id", found.notification.id.text())
         .field("status", delivery::status_name(found.notification.status))
         .key("events");

@@ -106,6 +106,7 @@ Server::Server(Config config, ListenSockets sockets)
     for (auto& worker : workers_) worker->connect(workers_);
     if (store_.get() != nullptr) {
         follow_inboxes();
+        start_sends();
         if (!config_.inbox.pushes_to.empty()) start_push();
     }
     listen(sockets);
@@ -121,6 +122,16 @@ void Server::follow_inboxes() {
         reactor.post(std::function<void()>{
             [&worker, changes = std::move(changes)] { worker.announce(changes); }});
     });
+}
+
+void Server::start_sends() {
+    sends_ = std::make_unique<delivery::SendExpander>(
+        reactors_[0], store_.get()->sends(),
+        [&worker = *workers_.front()](delivery::Order order,
+                                      std::function<void(const delivery::Placed&)> done) {
+            worker.place(std::move(order), std::move(done));
+        });
+    sends_->start();
 }
 
 void Server::start_push() {
@@ -309,6 +320,7 @@ void Server::drain(const std::function<bool(std::chrono::milliseconds)>& cut_sho
     for (auto& worker : workers_)
         worker->reactor().post(
             std::function<void()>{[&worker, window = config_.drain] { worker->drain(window); }});
+    if (sends_) reactors_[0].post(std::function<void()>{[this] { sends_->stop(); }});
     // What is at the push services is waited for: unanswered, it would be pushed again.
     auto pushed = std::make_shared<std::promise<void>>();
     const std::future<void> no_more_pushes = pushed->get_future();

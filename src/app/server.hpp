@@ -9,6 +9,7 @@
 #include "worker.hpp"
 
 #include <fanfare/base/metrics.hpp>
+#include <fanfare/delivery/send_expander.hpp>
 #include <fanfare/net/acceptor.hpp>
 #include <fanfare/net/admission.hpp>
 #include <fanfare/net/reactor.hpp>
@@ -68,6 +69,7 @@ class Server {
   private:
     void register_metrics();
     void follow_inboxes();
+    void start_sends();
     void start_push();
     void listen(const ListenSockets& sockets);
     void announce() const;
@@ -85,7 +87,8 @@ class Server {
     ServerStore store_;
     Process process_;
     std::vector<std::unique_ptr<Worker>> workers_;
-    std::unique_ptr<ServerPush> push_; // null: nothing is pushed
+    std::unique_ptr<delivery::SendExpander> sends_; // null: no store
+    std::unique_ptr<ServerPush> push_;              // null: nothing is pushed
     std::vector<net::ListenAddress> addresses_;
     std::vector<net::ListenAddress> operations_;
     std::size_t connections_peak_ = 0; // since memory was given back

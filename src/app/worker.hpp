@@ -20,6 +20,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace fanfare::app {
@@ -71,6 +72,9 @@ class Worker {
     /// Tells who follows these notifications. Only with a store.
     void on_changes(std::function<void(const std::vector<delivery::StatusChange>&)> tell) {
         inboxes_->on_changes(std::move(tell));
+    }
+    void place(delivery::Order order, std::function<void(const delivery::Placed&)> done) {
+        inboxes_->place(std::move(order), std::move(done));
     }
     /// Who is to send nothing to devices that are no more. Before requests come.
     void on_devices_gone(api::Api::ForgetDevices forget) {

@@ -80,6 +80,7 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     Rate rate_;
     TokenBucket bucket_;
     UserRates user_rates_;
+    PushText text_;
     Settlement settlement_;
     PushWindow window_;
     JobsByDeadline deadlines_;   // of what is in flight, the earliest first
@@ -278,8 +279,7 @@ bool Dispatcher::Work::end_if_over(HeldJob& held) {
 void Dispatcher::Work::begin(HeldJob& held) {
     const MonoMillis user_at = user_rates_.ready_at(held.job.device.user);
     if (user_at > reactor_.now()) return window_.rest(held, user_at);
-    const PushText text{held.job.notification};
-    const PushContent content = text.content();
+    const PushContent content = text_.content_of(held.job.notification);
     if (const Error wrong = held.credential->provider.check(content))
         return settle_unsent(held, PushResult::Fate::dead, wrong.message);
     hand_over(held, content);

@@ -59,8 +59,12 @@ void Inboxes::connect(std::vector<Inboxes*> all) {
     sessions_.set_inboxes(this);
 }
 
+std::size_t Inboxes::home_index(std::string_view user) const noexcept {
+    return (hash_bytes(user) >> 32) % all_.size();
+}
+
 Inboxes& Inboxes::home_of(std::string_view user) noexcept {
-    return *all_[(hash_bytes(user) >> 32) % all_.size()];
+    return *all_[home_index(user)];
 }
 
 // --- for the API ---
@@ -77,20 +81,28 @@ void Inboxes::place(Order order, std::function<void(const Placed&)> done) {
     const bool taken = log_.place(std::move(order), [this, wanted](const Placed& placed) {
         if (placed.code == Code::ok && !placed.duplicate) {
             std::vector<StatusChange> changes;
+            std::vector<std::vector<Parcel>> parcels(all_.size()); // one post for each home
+            std::size_t count = 0;
             for (std::size_t i = 0; i < placed.notifications.size(); ++i) {
                 const Placed::One& one = placed.notifications[i];
+                if (one.position.offset == 0) continue;
+                ++count;
                 Parcel parcel{wanted->users[i], one.position, nullptr};
                 if (one.attempt != 0)
                     parcel.message = message_of(one.id, wanted->data, one.position, wanted->created,
                                                 sessions_.reactor().now_micros(), one.attempt);
-                Inboxes& there = home_of(parcel.user);
-                run_on(there.sessions_.reactor(), [&there, parcel = std::move(parcel)]() mutable {
-                    there.home_->deliver(std::move(parcel));
-                });
+                parcels[home_index(parcel.user)].push_back(std::move(parcel));
                 for (const NotificationId& id : one.collapsed)
                     changes.push_back({id, Status::suppressed, wanted->created, Event::collapsed});
             }
-            placed_.add(placed.notifications.size());
+            for (std::size_t i = 0; i < parcels.size(); ++i) {
+                if (parcels[i].empty()) continue;
+                Inboxes& there = *all_[i];
+                run_on(there.sessions_.reactor(), [&there, mine = std::move(parcels[i])]() mutable {
+                    for (Parcel& parcel : mine) there.home_->deliver(std::move(parcel));
+                });
+            }
+            placed_.add(count);
             announce(changes);
         }
         wanted->done(placed);

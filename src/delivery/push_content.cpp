@@ -42,14 +42,20 @@ std::string text_of(std::string_view value) {
 
 } // namespace
 
-PushText::PushText(const Notification& notification) : notification_(notification) {
+void PushText::read() {
+    title_.clear();
+    body_.clear();
+    data_ = {};
+    sound_.clear();
+    badge_.reset();
+    silent_ = false;
     Members members;
-    if (check_json(notification.data, members)) return; // ours, so it never is
+    if (check_json(json_, members)) return; // ours, so it never is
     title_ = text_of(members.title);
     body_ = text_of(members.body);
     data_ = members.data;
     Options options;
-    if (notification.push_options.empty() || check_json(notification.push_options, options)) return;
+    if (options_.empty() || check_json(options_, options)) return;
     sound_ = text_of(options.sound);
     silent_ = options.silent;
     const std::string_view badge = options.badge;
@@ -59,19 +65,24 @@ PushText::PushText(const Notification& notification) : notification_(notificatio
         badge_ = number;
 }
 
-PushContent PushText::content() const {
+PushContent PushText::content_of(const Notification& notification) {
+    if (json_ != notification.data || options_ != notification.push_options) {
+        json_ = notification.data;
+        options_ = notification.push_options;
+        read();
+    }
     PushContent content;
     content.title = title_;
     content.body = body_;
     content.data = data_;
-    content.category = notification_.category;
-    content.collapse_key = notification_.collapse_key;
+    content.category = notification.category;
+    content.collapse_key = notification.collapse_key;
     content.sound = sound_;
     content.badge = badge_;
     content.silent =
         silent_ || (title_.empty() && body_.empty() && sound_.empty() && !badge_.has_value());
-    content.priority = notification_.priority;
-    content.expires = notification_.expires;
+    content.priority = notification.priority;
+    content.expires = notification.expires;
     return content;
 }
 

@@ -12,19 +12,23 @@
 
 namespace fanfare::delivery {
 
-/// Keeps the texts that a PushContent shows.
+/// Keeps the texts that a PushContent shows. A mass of notifications says the same again and again:
+/// what is as the one before is not read anew.
 class PushText {
   public:
-    /// `notification` lives longer. What it does not say is empty; without title, body, badge and
-    /// sound there is nothing to notice, and the push is silent.
-    explicit PushText(const Notification& notification);
-    [[nodiscard]] PushContent content() const;
+    /// Views live until the next call, and as long as `notification`. What it does not say is
+    /// empty; without title, body, badge and sound there is nothing to notice, and the push is
+    /// silent.
+    [[nodiscard]] PushContent content_of(const Notification& notification);
 
   private:
-    const Notification& notification_;
+    void read();
+
+    std::string json_;    // Notification::data
+    std::string options_; // Notification::push_options
     std::string title_;
     std::string body_;
-    std::string_view data_;
+    std::string_view data_; // within json_
     std::string sound_;
     std::optional<std::uint32_t> badge_;
     bool silent_ = false;

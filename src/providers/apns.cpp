@@ -48,6 +48,7 @@ class Apns final : public delivery::Provider, PushVendor {
     const std::string topic_;
     std::shared_ptr<ApnsToken> token_; // null: a client certificate
     MassDropGuard guard_;
+    ApnsPayloads payloads_;
     std::string refused_; // why Apple ended a connection: this credential; empty: it did not
     PushPool pool_;
 };
@@ -96,7 +97,7 @@ void Apns::send(const delivery::NotificationId& id, const PushContent& content,
                 const delivery::PushDevice& device, std::function<void(PushOutcome)> done) {
     // Replaced when it goes; here it keeps the field's place.
     const std::string_view authorization = token_ ? "bearer" : "";
-    pool_.send(apns_request(topic_, authorization, id, content, device, reactor_.wall()),
+    pool_.send(apns_request(topic_, authorization, id, content, device, reactor_.wall(), payloads_),
                std::move(done));
 }
 

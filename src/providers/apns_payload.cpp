@@ -71,6 +71,19 @@ std::string apns_payload(const PushContent& content, const delivery::Notificatio
     return out;
 }
 
+std::string ApnsPayloads::make(const PushContent& content, const delivery::NotificationId& id,
+                               ApnsPushType type) {
+    const std::string name = id.text();
+    if (!before_.is(content) || type != type_) {
+        type_ = type;
+        text_ = apns_payload(content, id, type);
+        // What comes before it is ours, but for texts, in which a quote is escaped.
+        id_at_ = text_.find("},\"id\":\"" + name) + 8;
+        return text_;
+    }
+    return text_.replace(id_at_, name.size(), name);
+}
+
 Error check_apns(const PushContent& content, std::string_view topic) {
     const ApnsPushType type = apns_push_type(content, topic);
     // No text becomes longer than six times itself: what is small need not be built to be known so.

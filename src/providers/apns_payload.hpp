@@ -1,6 +1,8 @@
 #pragma once
 // What a notification is to Apple: the JSON body, and the kind of push.
 
+#include "said_before.hpp"
+
 #include <fanfare/base/error.hpp>
 #include <fanfare/delivery/provider.hpp>
 
@@ -31,6 +33,19 @@ enum class ApnsPushType : std::uint8_t { alert, background, voip };
 ///   content-available 1 in the background
 [[nodiscard]] std::string apns_payload(const delivery::PushContent& content,
                                        const delivery::NotificationId& id, ApnsPushType type);
+
+/// The same, for many in a row: a content like the one before is not built anew.
+class ApnsPayloads {
+  public:
+    [[nodiscard]] std::string make(const delivery::PushContent& content,
+                                   const delivery::NotificationId& id, ApnsPushType type);
+
+  private:
+    SaidBefore before_;
+    ApnsPushType type_ = ApnsPushType::alert;
+    std::string text_;      // with the place of an id …
+    std::size_t id_at_ = 0; // … here
+};
 
 /// `too_large`, naming the limit; no error: it fits.
 [[nodiscard]] Error check_apns(const delivery::PushContent& content, std::string_view topic);

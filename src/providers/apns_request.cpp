@@ -1,6 +1,5 @@
 #include "apns_request.hpp"
 
-#include "apns_payload.hpp"
 #include "push_deadline.hpp"
 
 #include <fanfare/base/bytes.hpp>
@@ -49,11 +48,12 @@ std::string apns_id(const delivery::NotificationId& id) {
 
 PushRequest apns_request(std::string_view topic, std::string_view authorization,
                          const delivery::NotificationId& id, const delivery::PushContent& content,
-                         const delivery::PushDevice& device, WallMillis now) {
+                         const delivery::PushDevice& device, WallMillis now,
+                         ApnsPayloads& payloads) {
     const ApnsPushType type = apns_push_type(content, topic);
     PushRequest request;
     request.path = "/3/device/" + device.token;
-    request.body = apns_payload(content, id, type);
+    request.body = payloads.make(content, id, type);
     auto& fields = request.fields;
     fields.reserve(7);
     if (!authorization.empty())

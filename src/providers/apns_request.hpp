@@ -1,6 +1,7 @@
 #pragma once
 // One push to Apple as an HTTP/2 request.
 
+#include "apns_payload.hpp"
 #include "push_request.hpp"
 
 #include <fanfare/delivery/provider.hpp>
@@ -23,7 +24,8 @@ namespace fanfare::providers {
 [[nodiscard]] PushRequest apns_request(std::string_view topic, std::string_view authorization,
                                        const delivery::NotificationId& id,
                                        const delivery::PushContent& content,
-                                       const delivery::PushDevice& device, WallMillis now);
+                                       const delivery::PushDevice& device, WallMillis now,
+                                       ApnsPayloads& payloads);
 
 /// 8-4-4-4-12 lower-case hex digits.
 [[nodiscard]] std::string apns_id(const delivery::NotificationId& id);

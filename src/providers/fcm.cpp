@@ -49,9 +49,9 @@ class Fcm final : public delivery::Provider, PushVendor {
     void send(const delivery::NotificationId& id, const PushContent& content,
               const delivery::PushDevice& device, std::function<void(PushOutcome)> done) override {
         // The value is replaced when it goes; here it keeps the field's place.
-        pool_.send(
-            fcm_request(source_.project_id(), "Bearer", id, content, device, reactor_.wall()),
-            std::move(done));
+        pool_.send(fcm_request(source_.project_id(), "Bearer", id, content, device, reactor_.wall(),
+                               payloads_),
+                   std::move(done));
     }
 
   private:
@@ -71,6 +71,7 @@ class Fcm final : public delivery::Provider, PushVendor {
 
     net::Reactor& reactor_;
     MassDropGuard guard_;
+    FcmPayloads payloads_;
     FcmTokenSource source_;
     PushPool pool_;
 };

@@ -50,11 +50,16 @@ void write_android_notification(JsonWriter& json, const PushContent& content) {
     json.end_object();
 }
 
+/// Empty: it has no end.
+std::string ttl_of(const PushContent& content, WallMillis now) {
+    const auto left = seconds_left(content.expires, now, ttl_max);
+    return left ? std::to_string(left->count()) + "s" : std::string{};
+}
+
 void write_android(JsonWriter& json, const PushContent& content, WallMillis now) {
     json.key("android").begin_object();
     json.field("priority", is_urgent(content) ? "HIGH" : "NORMAL");
-    if (const auto left = seconds_left(content.expires, now, ttl_max))
-        json.field("ttl", std::to_string(left->count()) + "s");
+    if (const std::string ttl = ttl_of(content, now); !ttl.empty()) json.field("ttl", ttl);
     if (!content.collapse_key.empty()) json.field("collapse_key", content.collapse_key);
     if (has_notification(content)) write_android_notification(json, content);
     json.end_object();
@@ -84,6 +89,32 @@ std::string fcm_payload(const delivery::NotificationId& id, const PushContent& c
     return out;
 }
 
+std::string FcmPayloads::make(const delivery::NotificationId& id, const PushContent& content,
+                              const delivery::PushDevice& device, WallMillis now) {
+    constexpr std::string_view head = R"({"message":{"token":)";
+    const std::string name = id.text();
+    std::string left = ttl_of(content, now);
+    const bool same = before_.is(content) && left == left_;
+    std::string out;
+    if (same) {
+        out.reserve(head.size() + device.token.size() + middle_.size() + name.size() + end_.size() +
+                    16);
+        out = head;
+        append_json_string(out, device.token);
+        return out.append(middle_).append(name).append(end_);
+    }
+    out = fcm_payload(id, content, device, now);
+    left_ = std::move(left);
+    std::string token;
+    append_json_string(token, device.token);
+    const std::size_t from = head.size() + token.size();
+    // Texts stand before it, in which a quote is escaped.
+    const std::size_t at = out.find(R"("data":{"id":")" + name, from) + 14;
+    middle_ = out.substr(from, at - from);
+    end_ = out.substr(at + name.size());
+    return out;
+}
+
 Error check_fcm(const PushContent& content) {
     const std::size_t size = counted_bytes(content);
     if (size <= fcm_payload_max) return {};
@@ -95,12 +126,12 @@ Error check_fcm(const PushContent& content) {
 
 PushRequest fcm_request(std::string_view project_id, std::string_view authorization,
                         const delivery::NotificationId& id, const PushContent& content,
-                        const delivery::PushDevice& device, WallMillis now) {
+                        const delivery::PushDevice& device, WallMillis now, FcmPayloads& payloads) {
     PushRequest request;
     request.path = "/v1/projects/" + std::string{project_id} + "/messages:send";
     request.fields.push_back({"authorization", std::string{authorization}, true});
     request.fields.push_back({"content-type", "application/json"});
-    request.body = fcm_payload(id, content, device, now);
+    request.body = payloads.make(id, content, device, now);
     return request;
 }
 

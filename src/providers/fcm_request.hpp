@@ -2,6 +2,7 @@
 // One push to Google: FCM HTTP v1, `projects.messages.send`.
 
 #include "push_request.hpp"
+#include "said_before.hpp"
 
 #include <fanfare/base/error.hpp>
 #include <fanfare/delivery/provider.hpp>
@@ -30,6 +31,20 @@ inline constexpr std::size_t fcm_payload_max = 4'000;
                                       const delivery::PushContent& content,
                                       const delivery::PushDevice& device, WallMillis now);
 
+/// The same, for many in a row: a content like the one before is not built anew.
+class FcmPayloads {
+  public:
+    [[nodiscard]] std::string make(const delivery::NotificationId& id,
+                                   const delivery::PushContent& content,
+                                   const delivery::PushDevice& device, WallMillis now);
+
+  private:
+    SaidBefore before_;
+    std::string left_;   // `ttl`; empty: none
+    std::string middle_; // from behind the token to the id
+    std::string end_;    // from behind the id
+};
+
 /// `too_large`, naming the limit; no error: it fits.
 [[nodiscard]] Error check_fcm(const delivery::PushContent& content);
 
@@ -37,7 +52,8 @@ inline constexpr std::size_t fcm_payload_max = 4'000;
 [[nodiscard]] PushRequest fcm_request(std::string_view project_id, std::string_view authorization,
                                       const delivery::NotificationId& id,
                                       const delivery::PushContent& content,
-                                      const delivery::PushDevice& device, WallMillis now);
+                                      const delivery::PushDevice& device, WallMillis now,
+                                      FcmPayloads& payloads);
 
 /// Names in `data` that Google keeps for itself: a message with one is refused.
 [[nodiscard]] constexpr bool is_reserved_by_fcm(std::string_view name) noexcept {

@@ -103,7 +103,7 @@ def test_several_users_get_one_each(gateway, tag):
     users = [f"user-{tag}-{n}" for n in range(3)]
     answer = post(gateway, {"user_ids": users, "title": "all"})
     assert answer.status == 202
-    assert set(answer.json()) == {"results"}
+    assert set(answer.json()) == {"id", "status", "accepted", "results"}
     results = answer.json()["results"]
     assert [result["user_id"] for result in results] == users
     assert all(set(result) == {"user_id", "id", "status"} for result in results)

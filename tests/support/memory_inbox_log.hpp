@@ -102,10 +102,11 @@ class MemoryInboxLog final : public delivery::InboxLog {
                 found.code = Code::not_found;
                 for (auto& [user, inbox] : inboxes)
                     for (auto& [offset, kept] : inbox.kept)
-                        if (kept.notification.id == id)
-                            found = {Code::ok, nullptr, kept.notification,
-                                     timeline ? kept.timeline
-                                              : std::vector<delivery::TimelineEntry>{}};
+                        if (kept.notification.id == id) {
+                            found.code = Code::ok;
+                            found.notification = kept.notification;
+                            if (timeline) found.timeline = kept.timeline;
+                        }
                 return found;
             },
             std::move(done));
@@ -122,6 +123,7 @@ class MemoryInboxLog final : public delivery::InboxLog {
     }
 
     std::map<std::string, Inbox> inboxes;
+    std::vector<delivery::Order> accepted_sends;
     delivery::InboxOptions options;
     MemoryDevices* devices = nullptr; // that are erased with their user
     const char* failing = nullptr;    // why the disk does not work
@@ -222,8 +224,13 @@ class MemoryInboxLog final : public delivery::InboxLog {
             return repeat;
         }
         delivery::Placed placed;
-        for (const std::string& user : order.users)
-            placed.notifications.push_back(place_one(order, user));
+        if (order.audience) {
+            placed.send = delivery::NotificationId::make(order.created);
+            accepted_sends.push_back(order);
+        }
+        if (!order.later)
+            for (const std::string& user : order.users)
+                placed.notifications.push_back(place_one(order, user));
         if (!order.key.empty()) keys_[order.key] = {order.fingerprint, order.key_expires, placed};
         return placed;
     }

@@ -13,6 +13,7 @@
 #include <fanfare/base/ids.hpp>
 #include <fanfare/delivery/notification.hpp>
 #include <fanfare/delivery/options.hpp>
+#include <fanfare/delivery/send.hpp>
 #include <fanfare/room/message.hpp>
 
 #include <cstddef>
@@ -26,7 +27,7 @@ namespace fanfare::delivery {
 
 /// What a backend asks for in one call: the same for each of its users.
 struct Order {
-    std::vector<std::string> users; // at least one, none twice
+    std::vector<std::string> users; // none twice; at least one, but for a send
     std::string data;               // what clients are sent as `data`, JSON
     std::string push_options;       // as Notification's
     std::string category;           // empty: none
@@ -38,20 +39,28 @@ struct Order {
     std::string key; // idempotency, scoped to caller and call; empty: none
     std::uint64_t fingerprint = 0;
     WallMillis key_expires = 0;
+    /// Set: it is a send.
+    std::optional<Audience> audience;
+    /// Of a send: it is only taken note of, and placed in steps later (send_log.hpp).
+    bool later = false;
+    /// Such a step: the send is there already, and all but the users is its own.
+    std::optional<SendStep> step;
 };
 
 /// What became of an order; all or nothing.
 struct Placed {
     struct One {
         NotificationId id;
-        Position position;         // in its user's inbox
+        Position position;         // in its user's inbox; offset 0: an earlier step placed it
         std::uint32_t attempt = 0; // 1: its user was live, it is to be sent now; 0: it waits
         std::vector<NotificationId> collapsed; // older ones that it replaced
     };
-    Code code = Code::ok; // conflict: the key was used for something else; unavailable
+    /// conflict: the key was used for something else, or the step was made already; unavailable
+    Code code = Code::ok;
     const char* detail = nullptr;
     bool duplicate = false; // the key is known: these are the first answer's, and nothing was done
-    std::vector<One> notifications; // one per user, in the order of the order
+    std::optional<NotificationId> send; // of a send
+    std::vector<One> notifications;     // one per user, in the order of the order
 };
 
 /// A piece of an inbox on its way to one session.
@@ -137,6 +146,7 @@ struct InboxView {
 struct Found {
     Code code = Code::ok; // not_found
     const char* detail = nullptr;
+    std::optional<SendView> send; // it is one, and there is nothing else
     Notification notification;
     std::vector<TimelineEntry> timeline; // oldest first; only if asked for
 };
@@ -178,6 +188,7 @@ class InboxLog {
 
     // --- reading ---
     virtual void view(InboxQuery query, std::function<void(InboxView)> done) = 0;
+    /// A notification, or a send.
     virtual void find(const NotificationId& id, bool timeline, std::function<void(Found)> done) = 0;
     /// The timelines of some notifications of one user, by offset.
     virtual void timelines(const std::string& user, std::vector<std::uint64_t> offsets,

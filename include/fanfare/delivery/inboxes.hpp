@@ -69,6 +69,7 @@ class Inboxes final : public session::Inboxes {
     class Home;
     friend class Home;
 
+    [[nodiscard]] std::size_t home_index(std::string_view user) const noexcept;
     [[nodiscard]] Inboxes& home_of(std::string_view user) noexcept;
     void say(const std::vector<StatusChange>& changes);
 

@@ -116,7 +116,8 @@ struct Notification {
     WallMillis tried = 0;   // last attempt; 0: none
     std::string category;
     std::string collapse_key;
-    std::string data; // what clients are sent as `data`, JSON
+    std::optional<NotificationId> send; // that it is of
+    std::string data;                   // what clients are sent as `data`, JSON
     /// What is for push alone: a JSON object of `badge` (a number), `sound` and `silent` (true),
     /// those that were given. Empty: none was.
     std::string push_options;

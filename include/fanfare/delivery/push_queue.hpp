@@ -24,6 +24,7 @@ struct PushJob {
     std::int64_t id = 0;         // in the queue
     std::int64_t inbox = 0;      // where the store keeps the notification …
     std::int64_t device_row = 0; // … and the device; nobody else's business
+    std::int64_t send = 0;       // the same: the send that it is of; 0: none
     Notification notification;   // with its data
     PushDevice device;           // with its token
     std::uint32_t attempts = 0;  // made
@@ -60,7 +61,7 @@ struct PushResult {
     explicit PushResult(const PushJob& of)
         : job(of.id), lane(of.notification.priority), due(of.due), inbox(of.inbox),
           offset(of.notification.offset), notification(of.notification.id),
-          device_row(of.device_row), device(of.device.name), attempts(of.attempts) {}
+          device_row(of.device_row), send(of.send), device(of.device.name), attempts(of.attempts) {}
 
     // The job: what the store would otherwise have to look up.
     std::int64_t job = 0;
@@ -70,6 +71,7 @@ struct PushResult {
     std::uint64_t offset = 0;
     NotificationId notification;
     std::int64_t device_row = 0;
+    std::int64_t send = 0;
     std::string device;         // its name
     std::uint32_t attempts = 0; // before this one
     // What became of it.

@@ -5,6 +5,7 @@
 #include <fanfare/delivery/devices.hpp>
 #include <fanfare/delivery/inbox_log.hpp>
 #include <fanfare/delivery/push_queue.hpp>
+#include <fanfare/delivery/send_log.hpp>
 #include <fanfare/room/durable_log.hpp>
 #include <fanfare/room/idempotency.hpp>
 #include <fanfare/room/options.hpp>
@@ -40,6 +41,7 @@ class Store {
     [[nodiscard]] virtual delivery::InboxLog& inbox() noexcept = 0;
     [[nodiscard]] virtual delivery::Devices& devices() noexcept = 0;
     [[nodiscard]] virtual delivery::PushQueue& push() noexcept = 0;
+    [[nodiscard]] virtual delivery::SendLog& sends() noexcept = 0;
     [[nodiscard]] virtual delivery::DeadLetters& dead_letters() noexcept = 0;
     [[nodiscard]] virtual room::IdempotencyLog& idempotency() noexcept = 0;
     /// Null: what was written last was kept. Else why writing fails, static text for operators. Any

@@ -1,6 +1,7 @@
 #include "dead_letter_reader.hpp"
 
 #include "device_values.hpp"
+#include "send_rows.hpp"
 
 #include <fanfare/base/log.hpp>
 
@@ -23,8 +24,9 @@ struct DeadLetterReader::Statements {
           by_id(db, columns + "id = ?1"), newest(db, "SELECT max(id) FROM dead_letters"),
           inbox(db, "SELECT id FROM inboxes WHERE user = ?1"),
           place(db, "SELECT inbox, offset FROM notifications WHERE id = ?1"),
-          notification(db, "SELECT n.id, n.status, n.expires, n.priority, n.category, n.data, "
-                           "i.user FROM notifications AS n JOIN inboxes AS i ON i.id = n.inbox "
+          notification(db,
+                       "SELECT n.id, n.status, n.expires, n.priority, n.category, " + data_of("n") +
+                           ", i.user FROM notifications AS n JOIN inboxes AS i ON i.id = n.inbox "
                            "WHERE n.inbox = ?1 AND n.offset = ?2"),
           platform(db, "SELECT platform FROM devices WHERE user = ?1 AND name = ?2 AND "
                        "(expires IS NULL OR expires > ?3)") {}

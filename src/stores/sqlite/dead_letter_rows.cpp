@@ -1,6 +1,7 @@
 #include "dead_letter_rows.hpp"
 
 #include "device_values.hpp"
+#include "send_rows.hpp"
 
 namespace fanfare::stores {
 
@@ -10,7 +11,8 @@ struct DeadLetterRows::Statements {
                    "ttl FROM dead_letters WHERE id = ?1"),
           remove(db, "DELETE FROM dead_letters WHERE id = ?1"),
           set(db, "UPDATE dead_letters SET content = ?2, ttl = ?3 WHERE id = ?1"),
-          data(db, "SELECT data FROM notifications WHERE inbox = ?1 AND offset = ?2"),
+          data(db, "SELECT " + data_of("notifications") +
+                       " FROM notifications WHERE inbox = ?1 AND offset = ?2"),
           device(db, "SELECT id, platform, app FROM devices WHERE user = ?1 AND name = ?2 AND "
                      "(expires IS NULL OR expires > ?3)") {}
     Statement find;

@@ -37,8 +37,8 @@ room::MessageRef inbox_message(const NotificationRow& row, const Epoch& epoch,
 SqliteInbox::SqliteInbox(Writer& writer, net::BlockingThread& reader, Database& reader_database,
                          DeviceRows& devices, const SqliteOptions& options, Metrics& metrics)
     : writer_(writer), reader_(reader), read_(std::make_unique<ReadStatements>(reader_database)),
-      push_(writer.database()), rows_(writer.database(), push_), devices_(devices),
-      depth_(depth_cell(metrics)),
+      push_(writer.database()), sends_(writer.database()), rows_(writer.database(), push_, sends_),
+      devices_(devices), depth_(depth_cell(metrics)),
       redeliveries_(metrics.counter("inbox_redeliveries_total",
                                     "Attempts to deliver a notification, from the second on.")),
       // Status 0: pending.

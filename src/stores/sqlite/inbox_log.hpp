@@ -57,6 +57,7 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     /// For the push queue and dead letters; the writer's thread only.
     [[nodiscard]] InboxRows& rows() noexcept { return rows_; }
     [[nodiscard]] PushRows& push() noexcept { return push_; }
+    [[nodiscard]] SendRows& sends() noexcept { return sends_; }
     [[nodiscard]] Moment moment() const;
     /// By then, the sweep looks again.
     void sweep_by(WallMillis time);
@@ -101,6 +102,7 @@ class SqliteInbox final : public delivery::InboxLog, public Chores {
     std::unique_ptr<ReadStatements> read_; // the reader's thread
     // the writer's thread only
     PushRows push_;
+    SendRows sends_;
     InboxRows rows_;
     DeviceRows& devices_;
     LiveUsers live_;

@@ -48,7 +48,29 @@ Notification notification_of(const Statement& row, WallMillis now) {
     one.category = row.text(10);
     one.collapse_key = row.text(11);
     one.data = row.text(12);
+    if (!row.is_null(13)) one.send = id_of(row.blob(13));
     return one;
+}
+
+delivery::SendView send_of(const Statement& row) {
+    delivery::SendView send;
+    send.id = id_of(row.blob(0));
+    send.audience = {audience_of(row.integer(1)), std::string{row.text(2)}};
+    send.priority = priority_of(row.integer(3));
+    send.channels = static_cast<delivery::Channels>(row.integer(4));
+    send.created = row.integer(5);
+    send.expires = row.integer(6);
+    send.category = row.text(7);
+    send.collapse_key = row.text(8);
+    send.data = row.text(9);
+    send.updated = row.integer(10);
+    send.began = row.integer(11);
+    send.expanded = row.integer(12);
+    send.cut = row.integer(13) != 0;
+    send.accepted = number(row, 14);
+    for (std::size_t i = 0; i < send.counts.size(); ++i)
+        send.counts[i] = number(row, 15 + static_cast<int>(i));
+    return send;
 }
 
 std::int64_t bounded(std::uint64_t value) {
@@ -119,8 +141,9 @@ class SqliteInbox::Question : public net::BlockingTask {
   private:
     void end() noexcept {
         ReadStatements& used = read();
-        for (Statement* each : {&used.inbox, &used.unread, &used.devices, &used.forwards,
-                                &used.backwards, &used.by_id, &used.user, &used.head, &used.events})
+        for (Statement* each :
+             {&used.inbox, &used.unread, &used.devices, &used.forwards, &used.backwards,
+              &used.by_id, &used.user, &used.head, &used.send, &used.events})
             each->reset(); // an open one would keep the log from beginning anew
         if (!used.database.in_transaction()) return;
         try {
@@ -186,17 +209,23 @@ class SqliteInbox::Find final : public Question {
   private:
     void look() override {
         Statement& row = read().by_id.bind(Statement::as_blob(id_.raw()));
-        if (!row.step()) {
-            found_.code = Code::not_found;
-            found_.detail = "there is no such notification";
-            return;
-        }
+        if (!row.step()) return look_for_send();
         found_.notification = notification_of(row, system_clock().wall());
-        const std::int64_t inbox = row.integer(13);
+        const std::int64_t inbox = row.integer(14);
         row.reset();
         Statement& user = read().user.bind(inbox);
         if (user.step()) found_.notification.user = user.text(0);
         if (timeline_) found_.timeline = timeline(inbox, found_.notification.offset);
+    }
+
+    void look_for_send() {
+        Statement& row = read().send.bind(Statement::as_blob(id_.raw()));
+        if (row.step()) {
+            found_.send = send_of(row);
+            return;
+        }
+        found_.code = Code::not_found;
+        found_.detail = "there is no such notification";
     }
 
     const NotificationId id_;

@@ -32,7 +32,8 @@ NotificationRow row_of(const Statement& rows, bool with_data) {
     row.channels = static_cast<delivery::Channels>(rows.integer(8));
     row.priority = priority_of(rows.integer(9));
     row.pushed = rows.integer(10) != 0;
-    if (with_data) row.data = rows.text(11);
+    row.send = rows.integer(11);
+    if (with_data) row.data = rows.text(12);
     return row;
 }
 
@@ -58,8 +59,8 @@ InboxRows::Rows sendable(Statement& rows, std::size_t bytes_max) {
 
 } // namespace
 
-InboxRows::InboxRows(Database& database, PushRows& push)
-    : database_(database), push_(push), sql_(new Statements{database}) {}
+InboxRows::InboxRows(Database& database, PushRows& push, SendRows& sends)
+    : database_(database), push_(push), sends_(sends), sql_(new Statements{database}) {}
 
 void InboxRows::Delete::operator()(Statements* statements) const noexcept {
     delete statements;
@@ -110,6 +111,7 @@ InboxRows::Removed InboxRows::erase(std::int64_t inbox) {
     if (pending.step()) tally.depth -= pending.integer(0);
     pending.reset();
     Removed removed;
+    sends_.erase(inbox);
     push_.forget_all(inbox);
     sql_->drop_all_events.bind(inbox).run();
     sql_->drop_all.bind(inbox).run();
@@ -139,13 +141,19 @@ std::string InboxRows::user_of(std::int64_t inbox) {
 // --- notifications ---
 
 NotificationRow InboxRows::insert(const InboxRow& inbox, std::uint64_t offset,
-                                  const NotificationId& id, const delivery::Order& order) {
+                                  const NotificationId& id, const delivery::Order& order,
+                                  std::int64_t send) {
+    const bool single = send == 0;
     sql_->insert
-        .bind(inbox.id, offset, Statement::as_blob(id.raw()), static_cast<int>(order.priority),
-              static_cast<int>(order.channels), order.created, order.expires,
-              Statement::or_null(order.category), Statement::or_null(order.collapse_key),
-              std::string_view{order.data}, Statement::or_null(order.push_options))
+        .bind(
+            inbox.id, offset, Statement::as_blob(id.raw()), static_cast<int>(order.priority),
+            static_cast<int>(order.channels), order.created, order.expires,
+            Statement::or_null(order.category), Statement::or_null(order.collapse_key),
+            single ? std::string_view{order.data} : std::string_view{""},
+            Statement::or_null(single ? std::string_view{order.push_options} : std::string_view{}),
+            single ? std::nullopt : std::optional{send})
         .run();
+    if (!single) sends_.placed(send, order.audience->kind != delivery::Audience::Kind::users);
     ++tally.depth;
     ++tally.moves[static_cast<std::size_t>(Status::pending)];
     NotificationRow row;
@@ -156,7 +164,19 @@ NotificationRow InboxRows::insert(const InboxRow& inbox, std::uint64_t offset,
     row.expires = order.expires;
     row.channels = order.channels;
     row.priority = order.priority;
+    row.send = send;
     return row;
+}
+
+bool InboxRows::has(const InboxRow& inbox, std::int64_t send, WallMillis created) {
+    // Offsets are given in the order of writing, which is about that of time.
+    constexpr std::int64_t about_ms = 60'000;
+    bool found = false;
+    Statement& rows = sql_->newest.bind(inbox.id);
+    while (!found && rows.step() && rows.integer(1) >= created - about_ms)
+        found = rows.integer(0) == send;
+    rows.reset();
+    return found;
 }
 
 InboxRows::Rows InboxRows::collapsible(const InboxRow& inbox, std::string_view key,
@@ -233,6 +253,7 @@ void InboxRows::remove(const NotificationRow& row) {
     if (row.pushed) push_.forget(row.inbox, row.offset);
     sql_->drop_events.bind(row.inbox, row.offset).run();
     sql_->drop.bind(row.inbox, row.offset).run();
+    if (row.send != 0) sends_.forgot(row.send);
 }
 
 void InboxRows::keep(const NotificationRow& row, WallMillis until) {
@@ -268,6 +289,7 @@ void InboxRows::move(NotificationRow& row, Status to, Event why, const Moment& m
     note(row, moment.now, why, to, 0, detail);
     if (row.status == Status::pending) --tally.depth;
     ++tally.moves[static_cast<std::size_t>(to)];
+    if (row.send != 0) sends_.moved(row.send, row.status, to);
     row.status = to;
     if (!over) return;
     row.awaited = false;
@@ -304,8 +326,9 @@ void InboxRows::spend(NotificationRow& row, std::string_view user, const Moment&
 
 bool InboxRows::begin_push(NotificationRow& row, std::string_view user, const Moment& moment) {
     if (row.pushed || (row.channels & delivery::push) == 0) return false;
+    const std::string topic = row.send == 0 ? std::string{} : sends_.topic(row.send);
     const std::size_t jobs =
-        push_.add(row.inbox, row.offset, static_cast<std::size_t>(row.priority), user,
+        push_.add(row.inbox, row.offset, static_cast<std::size_t>(row.priority), user, topic,
                   moment.options.pushes_to, moment.now);
     if (jobs == 0) return false;
     row.pushed = true;
@@ -346,6 +369,7 @@ void InboxRows::push_taken(const delivery::PushResult& result, const Moment& mom
          moves ? std::optional{Status::sent} : std::nullopt, attempt, detail);
     if (!moves) return;
     ++tally.moves[static_cast<std::size_t>(Status::sent)];
+    if (result.send != 0) sends_.moved(result.send, Status::processing, Status::sent);
     untold.push_back({result.notification, Status::sent, moment.now, Event::push_sent});
 }
 
@@ -393,6 +417,10 @@ std::optional<InboxRows::Key> InboxRows::find_key(std::string_view key) {
         if (!found) found.emplace();
         found->fingerprint = static_cast<std::uint64_t>(rows.integer(0));
         found->expires = rows.integer(1);
+        if (rows.integer(4) == 0) {
+            found->send = id_of(rows.blob(2));
+            continue;
+        }
         delivery::Placed::One& answer = found->answers.emplace_back();
         answer.id = id_of(rows.blob(2));
         answer.position = {Epoch::parse(rows.text(3)), static_cast<std::uint64_t>(rows.integer(4))};
@@ -406,6 +434,15 @@ void InboxRows::set_key(const delivery::Order& order, std::size_t part,
         .bind(std::string_view{order.key}, part, order.fingerprint,
               Statement::as_blob(answer.id.raw()), answer.position.epoch.text(),
               answer.position.offset, order.key_expires)
+        .run();
+}
+
+void InboxRows::set_key(const delivery::Order& order, const NotificationId& send) {
+    constexpr std::int64_t before_all = -1;
+    sql_->set_key
+        .bind(std::string_view{order.key}, before_all, order.fingerprint,
+              Statement::as_blob(send.raw()), std::string_view{""}, std::int64_t{0},
+              order.key_expires)
         .run();
 }
 

@@ -5,6 +5,7 @@
 
 #include "database.hpp"
 #include "push_rows.hpp"
+#include "send_rows.hpp"
 
 #include <fanfare/base/clock.hpp>
 #include <fanfare/base/ids.hpp>
@@ -51,8 +52,9 @@ struct NotificationRow {
     bool awaited = false; // the last attempt waits for its acknowledgement
     delivery::Channels channels = 0;
     delivery::Priority priority = delivery::Priority::normal;
-    bool pushed = false; // its push has begun
-    std::string data;    // of those that are to be sent
+    bool pushed = false;   // its push has begun
+    std::int64_t send = 0; // that it is of; 0: none
+    std::string data;      // of those that are to be sent
 };
 
 /// When a change is made, and by which options.
@@ -70,7 +72,7 @@ struct InboxTally {
 
 class InboxRows {
   public:
-    InboxRows(Database& database, PushRows& push);
+    InboxRows(Database& database, PushRows& push, SendRows& sends);
 
     InboxTally tally; // of this transaction; its owner clears it
     /// Moves that no answer tells, in this transaction; its owner takes them.
@@ -98,10 +100,12 @@ class InboxRows {
 
     // --- notifications: in offset order, if not said otherwise ---
     using Rows = std::vector<NotificationRow>;
-    /// Begins pending, and without an attempt.
+    /// Begins pending, and without an attempt. `send`: that it is of; 0: none.
     [[nodiscard]] NotificationRow insert(const InboxRow& inbox, std::uint64_t offset,
                                          const delivery::NotificationId& id,
-                                         const delivery::Order& order);
+                                         const delivery::Order& order, std::int64_t send);
+    /// Whether the send, which began at `created`, has placed its notification there.
+    [[nodiscard]] bool has(const InboxRow& inbox, std::int64_t send, WallMillis created);
     [[nodiscard]] Rows collapsible(const InboxRow& inbox, std::string_view key, WallMillis now);
     /// Of a walk. The first row beyond `bytes` is still among the rows, so that it is seen.
     struct Bounds {
@@ -168,11 +172,14 @@ class InboxRows {
     struct Key {
         std::uint64_t fingerprint = 0;
         WallMillis expires = 0;
+        std::optional<delivery::NotificationId> send;
         std::vector<delivery::Placed::One> answers;
     };
     [[nodiscard]] std::optional<Key> find_key(std::string_view key);
     void set_key(const delivery::Order& order, std::size_t part,
                  const delivery::Placed::One& answer);
+    /// The same of a send.
+    void set_key(const delivery::Order& order, const delivery::NotificationId& send);
     void forget_key(std::string_view key);
     /// Returns how many went.
     std::size_t forget_keys(WallMillis now, std::size_t limit);
@@ -191,6 +198,7 @@ class InboxRows {
 
     Database& database_;
     PushRows& push_;
+    SendRows& sends_;
     struct Delete {
         void operator()(Statements* statements) const noexcept;
     };

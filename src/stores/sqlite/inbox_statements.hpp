@@ -3,6 +3,7 @@
 
 #include "database.hpp"
 #include "inbox_rows.hpp"
+#include "send_rows.hpp"
 
 #include <string>
 
@@ -11,13 +12,13 @@ namespace fanfare::stores {
 /// NotificationRows, without what is to be sent; and with it.
 inline std::string rows_where(const std::string& condition) {
     return "SELECT inbox, offset, id, status, attempts, created, expires, due, channels, "
-           "priority, pushed FROM notifications WHERE " +
+           "priority, pushed, send FROM notifications WHERE " +
            condition;
 }
 inline std::string sendable_where(const std::string& condition) {
     return "SELECT inbox, offset, id, status, attempts, created, expires, due, channels, "
-           "priority, pushed, data FROM notifications WHERE " +
-           condition;
+           "priority, pushed, send, " +
+           data_of("notifications") + " FROM notifications WHERE " + condition;
 }
 
 struct InboxRows::Statements {
@@ -42,8 +43,10 @@ struct InboxRows::Statements {
           any(db, "SELECT 1 FROM notifications WHERE inbox = ?1 LIMIT 1"),
           insert(db, "INSERT INTO notifications (inbox, offset, id, status, priority, channels, "
                      "attempts, created, expires, updated, tried, due, sweep, category, "
-                     "collapse_key, data, push_options) VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, "
-                     "?6, 0, NULL, ?7, ?8, ?9, ?10, ?11)"),
+                     "collapse_key, data, push_options, send) VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, "
+                     "?6, ?7, ?6, 0, NULL, ?7, ?8, ?9, ?10, ?11, ?12)"),
+          newest(db, "SELECT send, created FROM notifications WHERE inbox = ?1 "
+                     "ORDER BY offset DESC"),
           collapsible(db, rows_where("inbox = ?1 AND collapse_key = ?2 AND offset > ?3 AND "
                                      "status IN (0, 1, 4) AND expires > ?4 ORDER BY offset")),
           shown(db, sendable_where("inbox = ?1 AND offset > ?2 AND expires > ?3 AND " + shown_rows +
@@ -109,6 +112,7 @@ struct InboxRows::Statements {
     Statement pending;
     Statement any;
     Statement insert;
+    Statement newest;
     Statement collapsible;
     Statement shown;
     Statement waiting;

@@ -5,6 +5,7 @@
 #include "database.hpp"
 
 #include <fanfare/delivery/notification.hpp>
+#include <fanfare/delivery/send.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -37,6 +38,12 @@ inline delivery::Priority priority_of(std::int64_t value) {
     if (value < 0 || value > static_cast<std::int64_t>(delivery::Priority::low))
         damaged("a notification's priority is not one");
     return static_cast<delivery::Priority>(value);
+}
+
+inline delivery::Audience::Kind audience_of(std::int64_t value) {
+    if (value < 0 || value > static_cast<std::int64_t>(delivery::Audience::Kind::broadcast))
+        damaged("a send's audience is not one");
+    return static_cast<delivery::Audience::Kind>(value);
 }
 
 inline delivery::Event event_of(std::int64_t value) {

@@ -77,6 +77,7 @@ PushJob job_of(const Statement& row) {
     job.inbox = row.integer(28);
     job.device_row = row.integer(29);
     one.push_options = row.text(30);
+    job.send = row.integer(31);
     return job;
 }
 
@@ -84,19 +85,22 @@ PushJob job_of(const Statement& row) {
 
 struct SqlitePushQueue::ReadStatements {
     explicit ReadStatements(Database& db)
-        : jobs(db,
-               "SELECT j.id, j.due, j.attempts, j.queued, i.user, n.offset, n.id, n.status, "
-               "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
-               "n.category, n.collapse_key, coalesce(j.content, n.data), d.name, d.platform, "
-               "d.token, d.p256dh, "
-               "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires, j.inbox, j.device, "
-               "n.push_options "
-               "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
-               "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
-               // The row of a device that went may be another user's now.
-               "LEFT JOIN devices AS d ON d.id = j.device AND d.user = i.user "
-               "WHERE j.lane = ?1 AND j.due <= ?2 AND (j.due, j.id) > (?3, ?4) "
-               "ORDER BY j.due, j.id LIMIT ?5"),
+        : jobs(db, "SELECT j.id, j.due, j.attempts, j.queued, i.user, n.offset, n.id, n.status, "
+                   "n.priority, n.channels, n.attempts, n.created, n.expires, n.updated, n.tried, "
+                   "n.category, n.collapse_key, coalesce(j.content, " +
+                       data_of("n") +
+                       "), d.name, d.platform, "
+                       "d.token, d.p256dh, "
+                       "d.auth, d.app, d.locale, d.timezone, d.registered, d.expires, j.inbox, "
+                       "j.device, " +
+                       push_options_of("n") +
+                       ", n.send "
+                       "FROM push_jobs AS j LEFT JOIN inboxes AS i ON i.id = j.inbox "
+                       "LEFT JOIN notifications AS n ON n.inbox = j.inbox AND n.offset = j.offset "
+                       // The row of a device that went may be another user's now.
+                       "LEFT JOIN devices AS d ON d.id = j.device AND d.user = i.user "
+                       "WHERE j.lane = ?1 AND j.due <= ?2 AND (j.due, j.id) > (?3, ?4) "
+                       "ORDER BY j.due, j.id LIMIT ?5"),
           next(db, "SELECT due FROM push_jobs WHERE lane = ?1 AND due > ?2 ORDER BY due LIMIT 1"),
           oldest(db, "SELECT queued FROM push_jobs WHERE lane = ?1 ORDER BY due, id LIMIT 1") {}
     Statement jobs;

@@ -12,6 +12,11 @@ struct PushRows::Statements {
                   "SELECT id FROM devices WHERE user = ?1 AND (expires IS NULL OR expires > ?3) "
                   "AND instr(?2, char(10) || platform || ':' || coalesce(app, '') || char(10)) "
                   "<> 0 ORDER BY id"),
+          devices_of_topic(
+              db, "SELECT id FROM devices WHERE user = ?1 AND (expires IS NULL OR expires > ?3) "
+                  "AND instr(?2, char(10) || platform || ':' || coalesce(app, '') || char(10)) "
+                  "<> 0 AND EXISTS (SELECT 1 FROM device_topics WHERE topic = ?4 AND device = "
+                  "devices.id) ORDER BY id"),
           add(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, queued) "
                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?2)"),
           add_one(db, "INSERT INTO push_jobs (lane, due, id, inbox, offset, device, attempts, "
@@ -34,6 +39,7 @@ struct PushRows::Statements {
     inline static const std::string columns =
         "SELECT lane, due, id, inbox, offset, device, attempts FROM push_jobs WHERE ";
     Statement devices;
+    Statement devices_of_topic;
     Statement add;
     Statement add_one;
     Statement find;
@@ -71,11 +77,13 @@ std::vector<PushJobRow> PushRows::all_of(Statement& rows) {
 }
 
 std::size_t PushRows::add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                          std::string_view user, const delivery::PushReach& served,
-                          WallMillis now) {
+                          std::string_view user, std::string_view topic,
+                          const delivery::PushReach& served, WallMillis now) {
     if (served.empty()) return 0;
     std::size_t jobs = 0;
-    Statement& devices = sql_->devices.bind(user, std::string_view{served.text()}, now);
+    const std::string_view reach{served.text()};
+    Statement& devices = topic.empty() ? sql_->devices.bind(user, reach, now)
+                                       : sql_->devices_of_topic.bind(user, reach, now, topic);
     for (; devices.step(); ++jobs)
         sql_->add.bind(lane, now, ++last_id_, inbox, offset, devices.integer(0)).run();
     tally[lane] += static_cast<std::int64_t>(jobs);

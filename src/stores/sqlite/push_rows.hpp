@@ -46,9 +46,11 @@ class PushRows {
     /// Ids are above this.
     void ids_after(std::int64_t id) noexcept { last_id_ = id; }
 
-    /// One job for each of the user's devices that a provider serves. Returns how many.
+    /// One job for each of the user's devices that a provider serves; with a topic, of those that
+    /// have it. Returns how many.
     std::size_t add(std::int64_t inbox, std::uint64_t offset, std::size_t lane,
-                    std::string_view user, const delivery::PushReach& served, WallMillis now);
+                    std::string_view user, std::string_view topic,
+                    const delivery::PushReach& served, WallMillis now);
     /// One job for one device. `content` empty: what its notification says.
     void add_one(std::int64_t inbox, std::uint64_t offset, std::size_t lane, std::int64_t device,
                  std::string_view content, WallMillis now);

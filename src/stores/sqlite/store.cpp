@@ -7,6 +7,7 @@
 #include "memory_idempotency.hpp"
 #include "publish_keys.hpp"
 #include "push_queue.hpp"
+#include "sends.hpp"
 #include "writer.hpp"
 
 #include <fanfare/net/reactor.hpp>
@@ -32,11 +33,12 @@ class SqliteStore final : public Store {
           devices_(writer_, *reader_, reader_database_, options, metrics),
           inbox_(writer_, *reader_, reader_database_, devices_.rows(), options, metrics),
           push_(writer_, *reader_, reader_database_, inbox_, devices_.rows()),
+          sends_(writer_, *reader_, reader_database_, inbox_, metrics),
           letters_(writer_, *reader_, reader_database_, inbox_, options, metrics),
           keys_(writer_, *reader_, reader_database_, idempotency.window),
           idempotency_(make_recorded_idempotency(reactors, idempotency, &keys_)) {
         reader_database_.execute("PRAGMA query_only=1; PRAGMA cache_size=-16384");
-        writer_.start({&log_, &devices_, &inbox_, &push_, &letters_});
+        writer_.start({&log_, &devices_, &inbox_, &push_, &letters_, &sends_});
     }
     ~SqliteStore() override {
         // The threads use what is destroyed after them.
@@ -48,6 +50,7 @@ class SqliteStore final : public Store {
     [[nodiscard]] delivery::InboxLog& inbox() noexcept override { return inbox_; }
     [[nodiscard]] delivery::Devices& devices() noexcept override { return devices_; }
     [[nodiscard]] delivery::PushQueue& push() noexcept override { return push_; }
+    [[nodiscard]] delivery::SendLog& sends() noexcept override { return sends_; }
     [[nodiscard]] delivery::DeadLetters& dead_letters() noexcept override { return letters_; }
     [[nodiscard]] room::IdempotencyLog& idempotency() noexcept override { return *idempotency_; }
     [[nodiscard]] const char* fault() const noexcept override { return writer_.fault(); }
@@ -64,6 +67,7 @@ class SqliteStore final : public Store {
     SqliteDevices devices_;
     SqliteInbox inbox_;
     SqlitePushQueue push_;
+    SqliteSends sends_;
     SqliteDeadLetters letters_;
     SqliteKeys keys_;
     std::unique_ptr<room::IdempotencyLog> idempotency_;

@@ -23,6 +23,7 @@ class InboxChecker {
         notifications();
         events();
         keys();
+        sends();
     }
 
   private:
@@ -54,8 +55,8 @@ class InboxChecker {
 
     void notifications() {
         Statement find{database_, "SELECT user, newest FROM inboxes WHERE id = ?1"};
-        Statement rows{database_, "SELECT inbox, offset, status, length(id), data FROM "
-                                  "notifications ORDER BY inbox, offset"};
+        Statement rows{database_, "SELECT inbox, offset, status, length(id), data, send IS NOT "
+                                  "NULL FROM notifications ORDER BY inbox, offset"};
         std::int64_t inbox = 0;
         std::int64_t newest = 0;
         std::string name; // as faults call it
@@ -89,6 +90,7 @@ class InboxChecker {
         if (row.integer(3) != static_cast<std::int64_t>(delivery::NotificationId::bytes))
             fault_(fmt::format("{}: notification {} has an id of {} bytes", name, offset,
                                row.integer(3)));
+        if (row.integer(5) != 0) return; // its text is its send's
         // It goes to clients as it is.
         if (const JsonFault wrong = check_json(row.text(4)))
             fault_(fmt::format("{}: notification {} is not JSON: {} at byte {}", name, offset,
@@ -116,10 +118,38 @@ class InboxChecker {
     void keys() {
         Statement rows{database_, "SELECT epoch, offset, length(id) FROM notification_keys"};
         while (rows.step())
-            if (Epoch::parse(rows.text(0)).none() || rows.integer(1) < 1 ||
+            // Of a send there is no position.
+            if ((rows.integer(1) == 0 ? !rows.text(0).empty()
+                                      : Epoch::parse(rows.text(0)).none() || rows.integer(1) < 1) ||
                 rows.integer(2) != static_cast<std::int64_t>(delivery::NotificationId::bytes))
                 fault_(fmt::format("a notification key has no valid answer (\"{}\", {})",
                                    rows.text(0), rows.integer(1)));
+    }
+
+    void sends() {
+        Statement rows{database_, "SELECT s.id, length(s.public), s.data, p.send IS NOT NULL, "
+                                  "p.kept, ifnull(n.rows, 0) FROM sends s LEFT JOIN send_progress "
+                                  "p ON p.send = s.id LEFT JOIN (SELECT send, count(*) AS rows "
+                                  "FROM notifications WHERE send IS NOT NULL GROUP BY send) n ON "
+                                  "n.send = s.id"};
+        while (rows.step()) {
+            const std::int64_t id = rows.integer(0);
+            if (rows.integer(1) != static_cast<std::int64_t>(delivery::NotificationId::bytes))
+                fault_(fmt::format("send {} has an id of {} bytes", id, rows.integer(1)));
+            if (const JsonFault wrong = check_json(rows.text(2)))
+                fault_(fmt::format("send {} is not JSON: {} at byte {}", id, wrong.what, wrong.at));
+            if (rows.integer(3) == 0)
+                fault_(fmt::format("send {} has no progress", id));
+            else if (rows.integer(4) != rows.integer(5))
+                fault_(fmt::format("send {} has {} notifications, and counts {}", id,
+                                   rows.integer(5), rows.integer(4)));
+        }
+        Statement orphans{database_, "SELECT n.send, count(*) FROM notifications n WHERE n.send IS "
+                                     "NOT NULL AND NOT EXISTS (SELECT 1 FROM sends s WHERE s.id = "
+                                     "n.send) GROUP BY n.send"};
+        while (orphans.step())
+            fault_(fmt::format("send {} is missing, and {} notifications of it are there",
+                               orphans.integer(0), orphans.integer(1)));
     }
 
     Database& database_;

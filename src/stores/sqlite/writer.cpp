@@ -293,6 +293,7 @@ void Writer::apply(WriteLanes::Batch& batch, std::size_t& tried, std::size_t cho
         slicing_.push_back(chores);
         chores->slice(chore_rows);
     }
+    for (Chores* chores : chores_) chores->seal();
     database_.execute("COMMIT");
 }
 

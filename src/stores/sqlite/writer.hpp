@@ -33,6 +33,9 @@ class Chores {
     virtual void slice(std::size_t rows) = 0;
     /// The transaction of that slice was rolled back.
     virtual void undo() noexcept = 0;
+    /// Before the commit of any transaction: what its tasks and slices left to be written at its
+    /// end. Throws SqliteError.
+    virtual void seal() {}
     /// A transaction is over, with a slice or without; after `undo` of it and of its tasks.
     virtual void settled(bool /*committed*/) noexcept {}
     /// When the next slice is due; now or earlier: at once.

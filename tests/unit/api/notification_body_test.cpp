@@ -173,6 +173,16 @@ TEST_CASE("notification body: what is wrong, and where", "[api][protocol-4]") {
          "bad_request user_ids: `user_ids` and `user_id` exclude each other"},
         {R"({"user_ids":["b"],"title":"t","user_id":"a"})",
          "bad_request user_ids: `user_ids` and `user_id` exclude each other"},
+        {R"({"topic":"x","title":"t","user_id":"a"})",
+         "bad_request topic: `topic` and `user_id` exclude each other"},
+        {R"({"broadcast":true,"user_ids":["a"],"title":"t"})",
+         "bad_request broadcast: `broadcast` and `user_ids` exclude each other"},
+        {R"({"broadcast":true,"topic":"x","title":"t"})",
+         "bad_request broadcast: `broadcast` and `topic` exclude each other"},
+        {R"({"broadcast":false,"title":"t"})", "bad_request broadcast: `broadcast` must be true"},
+        {R"({"broadcast":1,"title":"t"})", "bad_request broadcast: `broadcast` must be true"},
+        {R"({"topic":"","title":"t"})", "bad_request topic: `topic` must not be empty"},
+        {R"({"topic":["x"],"title":"t"})", "bad_request topic: `topic` must be a string"},
         {R"({"user_id":"u","title":1})", "bad_request title: `title` must be a string"},
         {R"({"user_id":"u","title":null})", "bad_request title: `title` must be a string"},
         {R"({"user_id":"u","body":{}})", "bad_request body: `body` must be a string"},
@@ -289,18 +299,28 @@ TEST_CASE("notification body: another wish has another fingerprint", "[api][idem
           print(with(R"("channels":["push","sms"])")));
     // Every one of these differs from all others.
     std::vector<std::uint64_t> prints{plain};
-    for (const std::string& body :
-         {std::string{R"({"user_id":"v","title":"t"})"},
-          std::string{R"({"user_ids":["u"],"title":"t"})"}, with(R"("channels":["realtime"])"),
-          std::string{R"({"user_ids":["u","v"],"title":"t"})"},
-          std::string{R"({"user_ids":["v","u"],"title":"t"})"},
-          std::string{R"({"user_id":"u","body":"t"})"},
-          std::string{R"({"user_id":"u","data":"t"})"},
-          std::string{R"({"user_id":"u","data":"t" , "title":""})"},
-          std::string{R"({"user_id":"u","title":"\u0074"})"}, with(R"("body":"")"),
-          with(R"("data":null)"), with(R"("data":[1])"), with(R"("data":[ 1])"),
-          with(R"("channels":["push"])"), with(R"("priority":"high")"), with(R"("ttl":0)"),
-          with(R"("ttl":1)"), with(R"("collapse_key":"a")"), with(R"("category":"a")")}) {
+    for (const std::string& body : {std::string{R"({"user_id":"v","title":"t"})"},
+                                    std::string{R"({"user_ids":["u"],"title":"t"})"},
+                                    std::string{R"({"topic":"u","title":"t"})"},
+                                    std::string{R"({"topic":"v","title":"t"})"},
+                                    std::string{R"({"broadcast":true,"title":"t"})"},
+                                    with(R"("channels":["realtime"])"),
+                                    std::string{R"({"user_ids":["u","v"],"title":"t"})"},
+                                    std::string{R"({"user_ids":["v","u"],"title":"t"})"},
+                                    std::string{R"({"user_id":"u","body":"t"})"},
+                                    std::string{R"({"user_id":"u","data":"t"})"},
+                                    std::string{R"({"user_id":"u","data":"t" , "title":""})"},
+                                    std::string{R"({"user_id":"u","title":"\u0074"})"},
+                                    with(R"("body":"")"),
+                                    with(R"("data":null)"),
+                                    with(R"("data":[1])"),
+                                    with(R"("data":[ 1])"),
+                                    with(R"("channels":["push"])"),
+                                    with(R"("priority":"high")"),
+                                    with(R"("ttl":0)"),
+                                    with(R"("ttl":1)"),
+                                    with(R"("collapse_key":"a")"),
+                                    with(R"("category":"a")")}) {
         CAPTURE(body);
         const std::uint64_t one = print(body);
         CHECK(std::find(prints.begin(), prints.end(), one) == prints.end());

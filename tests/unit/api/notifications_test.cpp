@@ -77,19 +77,68 @@ TEST_CASE("notifications: several users get one each", "[api][protocol-4]") {
     Desk desk;
     const Answer answer = desk.post(R"({"user_ids":["b",7],"title":"t"})");
     CHECK(answer.status == 202);
+    const std::string begin = R"({"id":")" + std::string{json_string(answer.body, "id")} +
+                              R"(","status":"pending","accepted":2,"results":[)";
     CHECK(answer.body ==
-          R"({"results":[{"user_id":"b","id":")" + desk.newest("b").notification.id.text() +
+          begin + R"({"user_id":"b","id":")" + desk.newest("b").notification.id.text() +
               R"(","status":"pending"},{"user_id":"7","id":")" +
               desk.newest("7").notification.id.text() + R"(","status":"pending"}]})");
     // One alone is answered in the same shape.
-    CHECK(desk.post(R"({"user_ids":["b"],"title":"t"})").body.starts_with(R"({"results":[)"));
+    const std::string alone = desk.post(R"({"user_ids":["b"],"title":"t"})").body;
+    CHECK(alone.find(R"("accepted":1,"results":[)") != std::string::npos);
+    CHECK_FALSE(desk.node.log.accepted_sends.back().later);
+}
+
+TEST_CASE("notifications: more users than are placed at once wait, up to a bound", "[api][sends]") {
     Options options;
-    options.batch_max = 2;
-    Desk small{options};
-    const Answer many = small.post(R"({"user_ids":["a","b","c"],"title":"t"})");
-    CHECK(many.status == 413);
-    CHECK(json_string(many.body, "field") == "user_ids");
-    CHECK(small.node.log.inboxes.empty());
+    options.batch_max = 2; // it is not this one
+    Desk desk{options};
+    const auto to = [](std::size_t users) {
+        std::string ids;
+        for (std::size_t i = 0; i < users; ++i) ids += (i == 0 ? "" : ",") + std::to_string(i);
+        return R"({"user_ids":[)" + ids + R"(],"title":"t"})";
+    };
+    const Answer some = desk.post(to(1'000));
+    CHECK(some.status == 202);
+    CHECK(some.body.find(R"("results":[{"user_id":"0")") != std::string::npos);
+    const std::size_t before = desk.node.log.inboxes.size();
+    const Answer many = desk.post(to(10'000));
+    CHECK(many.status == 202);
+    REQUIRE(desk.node.log.accepted_sends.size() == 2);
+    CHECK(desk.node.log.accepted_sends[1].later);
+    CHECK(desk.node.log.accepted_sends[1].users.size() == 10'000);
+    CHECK(many.body.find(R"("status":"pending","accepted":10000})") != std::string::npos);
+    CHECK(desk.node.log.inboxes.size() == before);
+    const Answer over = desk.post(to(10'001));
+    CHECK(over.status == 413);
+    CHECK(json_string(over.body, "field") == "user_ids");
+    CHECK(desk.node.log.accepted_sends.size() == 2);
+}
+
+TEST_CASE("notifications: topics and broadcasts are answered at once", "[api][sends]") {
+    Desk desk;
+    const Answer topic = desk.post(R"({"topic":"news","title":"t","priority":"low"})");
+    CHECK(topic.status == 202);
+    REQUIRE(desk.node.log.accepted_sends.size() == 1);
+    const delivery::Order& order = desk.node.log.accepted_sends[0];
+    CHECK(order.audience->kind == delivery::Audience::Kind::topic);
+    CHECK(order.audience->topic == "news");
+    CHECK(order.later);
+    CHECK(order.priority == delivery::Priority::low);
+    CHECK(topic.body ==
+          R"({"id":")" + std::string{json_string(topic.body, "id")} + R"(","status":"pending"})");
+    const std::string keyed = R"({"broadcast":true,"title":"t","idempotency_key":"k"})";
+    const Answer first = desk.post(keyed);
+    CHECK(desk.node.log.accepted_sends[1].audience->kind == delivery::Audience::Kind::broadcast);
+    CHECK(desk.post(keyed).body ==
+          first.body.substr(0, first.body.size() - 1) + R"(,"duplicate":true})");
+    CHECK(desk.post(R"({"topic":"x","title":"t","idempotency_key":"k"})").status == 409);
+    // Nobody is reached in no time.
+    const Answer over = desk.post(R"({"topic":"news","title":"t","ttl":0})");
+    CHECK(over.status == 400);
+    CHECK(json_string(over.body, "field") == "ttl");
+    CHECK(desk.post(R"({"user_ids":["a"],"title":"t","ttl":0})").status == 202);
+    CHECK(desk.node.log.accepted_sends.size() == 3);
 }
 
 TEST_CASE("notifications: none is kept longer than an inbox keeps any", "[api][inbox]") {

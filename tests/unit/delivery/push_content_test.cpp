@@ -13,8 +13,8 @@ TEST_CASE("push content: is what clients are sent", "[delivery][push]") {
     notification.collapse_key = "k";
     notification.priority = Priority::high;
     notification.expires = 77;
-    const PushText text{notification};
-    const PushContent content = text.content();
+    PushText text;
+    const PushContent content = text.content_of(notification);
     CHECK(content.title == "A \"b\" \xc3\xa4");
     CHECK(content.body == "c\nd");
     CHECK(content.data == R"({"x": 1})");
@@ -25,16 +25,47 @@ TEST_CASE("push content: is what clients are sent", "[delivery][push]") {
     CHECK_FALSE(content.silent);
 }
 
+TEST_CASE("push content: of several in a row each says its own", "[delivery][push]") {
+    PushText text;
+    Notification one;
+    one.data = R"({"title":"one","body":"b","data":1})";
+    one.push_options = R"({"badge":3,"sound":"s"})";
+    Notification two;
+    two.data = R"({"title":"two"})";
+    two.collapse_key = "k";
+    for (int i = 0; i < 2; ++i) {
+        const PushContent first = text.content_of(one);
+        CHECK(first.title == "one");
+        CHECK(first.data == "1");
+        CHECK(first.badge == 3U);
+        CHECK(first.sound == "s");
+        CHECK(first.collapse_key.empty());
+        const PushContent second = text.content_of(two);
+        CHECK(second.title == "two");
+        CHECK(second.body.empty());
+        CHECK(second.data.empty());
+        CHECK_FALSE(second.badge.has_value());
+        CHECK(second.sound.empty());
+        CHECK(second.collapse_key == "k");
+    }
+    two.push_options = R"({"silent":true})";
+    CHECK(text.content_of(two).silent);
+    two.push_options.clear();
+    CHECK_FALSE(text.content_of(two).silent);
+    two.data = "{}"; // nothing is left of what was before
+    CHECK(text.content_of(two).title.empty());
+}
+
 TEST_CASE("push content: without title and body there is nothing to show", "[delivery][push]") {
     const std::string data = GENERATE(R"({"data":"x"})", R"({"title":"","data":"x"})",
                                       R"({"title":7,"body":null,"data":"x"})", "", "[1]");
     CAPTURE(data);
     Notification notification;
     notification.data = data;
-    const PushText text{notification};
-    CHECK(text.content().title.empty());
-    CHECK(text.content().body.empty());
-    CHECK(text.content().silent);
+    PushText text;
+    CHECK(text.content_of(notification).title.empty());
+    CHECK(text.content_of(notification).body.empty());
+    CHECK(text.content_of(notification).silent);
 }
 
 TEST_CASE("push content: what is for push alone", "[delivery][push]") {
@@ -42,8 +73,8 @@ TEST_CASE("push content: what is for push alone", "[delivery][push]") {
     notification.data = R"({"data":"x"})";
     const auto content_of = [&](const char* options, const auto& check) {
         notification.push_options = options;
-        const PushText text{notification};
-        check(text.content());
+        PushText text;
+        check(text.content_of(notification));
     };
     content_of(R"({"badge":0,"sound":"a \"b\""})", [](const PushContent& content) {
         CHECK(content.badge == 0U);

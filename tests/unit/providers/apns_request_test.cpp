@@ -22,7 +22,8 @@ PushDevice phone() {
     return device;
 }
 PushRequest request_of(const PushContent& content, std::string_view for_topic = topic) {
-    return apns_request(for_topic, "bearer t.o.k", test_id(), content, phone(), test_now);
+    ApnsPayloads payloads;
+    return apns_request(for_topic, "bearer t.o.k", test_id(), content, phone(), test_now, payloads);
 }
 std::string payload_of(const PushContent& content) {
     return apns_payload(content, test_id(), apns_push_type(content, topic));
@@ -50,7 +51,9 @@ TEST_CASE("apns request: path, fields and what stays out of the table", "[provid
 }
 
 TEST_CASE("apns request: with a certificate there is no token", "[providers]") {
-    const PushRequest request = apns_request(topic, "", test_id(), hello(), phone(), test_now);
+    ApnsPayloads payloads;
+    const PushRequest request =
+        apns_request(topic, "", test_id(), hello(), phone(), test_now, payloads);
     CHECK(field_of(request, "authorization") == "(none)");
 }
 
@@ -173,4 +176,15 @@ TEST_CASE("apns payload: the limit counts bytes of UTF-8", "[providers]") {
     content.body = voip;
     CHECK(check_apns(content, "com.example.app.voip").message ==
           "the notification is 5121 bytes for APNs, which takes 5120");
+}
+
+TEST_CASE("apns payloads: one after the other are as each alone", "[providers]") {
+    ApnsPayloads payloads;
+    for (const PushContent& content : contents_in_turn())
+        for (const ApnsPushType type :
+             {ApnsPushType::alert, ApnsPushType::alert, ApnsPushType::voip})
+            for (const char name : {'a', 'b'}) {
+                const auto id = NotificationId::from_raw(std::string(NotificationId::bytes, name));
+                CHECK(payloads.make(content, id, type) == apns_payload(content, id, type));
+            }
 }

@@ -29,8 +29,9 @@ const std::string id_member = R"("data":{"id":")" + test_id_text + R"(")";
 } // namespace
 
 TEST_CASE("fcm request: path and fields", "[providers]") {
+    FcmPayloads payloads;
     const PushRequest request =
-        fcm_request("demo-1", "Bearer t", test_id(), hello(), phone(), test_now);
+        fcm_request("demo-1", "Bearer t", test_id(), hello(), phone(), test_now, payloads);
     CHECK(request.path == "/v1/projects/demo-1/messages:send");
     CHECK(field_of(request, "authorization") == "Bearer t");
     CHECK(never_indexed(request, "authorization"));
@@ -120,4 +121,22 @@ TEST_CASE("fcm payload: names that Google keeps", "[providers]") {
         CHECK(is_reserved_by_fcm(name));
     for (const char* name : {"id", "data", "category", "fromage", "googly"})
         CHECK_FALSE(is_reserved_by_fcm(name));
+}
+
+TEST_CASE("fcm payloads: one after the other are as each alone", "[providers]") {
+    FcmPayloads payloads;
+    const auto as_alone = [&](const PushContent& content, const char* token, std::uint8_t name,
+                              WallMillis now) {
+        PushDevice device = phone();
+        device.token = token;
+        const auto id = NotificationId::from_raw(std::string(NotificationId::bytes, char(name)));
+        const std::string made = payloads.make(id, content, device, now);
+        CHECK(made == fcm_payload(id, content, device, now));
+    };
+    for (const PushContent& content : contents_in_turn()) {
+        as_alone(content, "a", 1, test_now);
+        as_alone(content, "token \"b\"", 2, test_now);
+        as_alone(content, "", 3, test_now + 5'000); // another `ttl`
+        as_alone(content, "c", 4, test_now + 120'000);
+    }
 }

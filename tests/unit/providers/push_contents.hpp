@@ -37,6 +37,28 @@ inline delivery::PushContent hello() {
     return content;
 }
 
+/// Each differs from the one before in one thing; some texts look like what stands around an id.
+inline std::vector<delivery::PushContent> contents_in_turn() {
+    std::vector<delivery::PushContent> all{hello(), hello()};
+    const auto add = [&](auto change) {
+        delivery::PushContent content = all.back();
+        change(content);
+        all.push_back(content);
+    };
+    add([](auto& content) { content.title = R"(},"id":"x)"; });
+    add([](auto& content) { content.body = R"("data":{"id":")"; });
+    add([](auto& content) { content.data = R"({"id":"},"id":"})"; });
+    add([](auto& content) { content.category = R"(},"id":")"; });
+    add([](auto& content) { content.badge = 0; });
+    add([](auto& content) { content.badge = 1; });
+    add([](auto& content) { content.sound = "ping"; });
+    add([](auto& content) { content.collapse_key = "k"; });
+    add([](auto& content) { content.priority = delivery::Priority::critical; });
+    add([](auto& content) { content.expires = 0; });
+    add([](auto& content) { content.silent = true; });
+    return all;
+}
+
 /// The value of a field, or "(none)".
 inline std::string field_of(const providers::PushRequest& request, std::string_view name) {
     std::string value = "(none)";
