@@ -18,7 +18,7 @@ SAME_EVERYWHERE = {
     "test_scale", "test_sse", "test_store_cli", "test_ws", "test_ws_frames", "test_ws_rooms",
     "test_drain_scale", "test_client_inbox", "test_client_faults", "test_bench", "test_h2_client",
     "test_dead_letters", "test_mass_sends", "test_push_apps", "test_push_faults", "test_push_pace",
-    "test_push_peers",    "test_push_sim", "test_push_sim_faults",
+    "test_push_peers", "test_push_sim", "test_push_sim_faults",
 }
 
 
