@@ -83,7 +83,9 @@ struct Letters {
         results[0].outcome.status = status;
         results[0].outcome.reason = reason;
         const auto settled = node.ask<delivery::Settled>([&](auto done) {
-            node.store().push().settle(std::move(results), std::move(done));
+            node.store().push().settle(
+                std::make_shared<const std::vector<PushResult>>(std::move(results)),
+                std::move(done));
             return true;
         });
         REQUIRE(settled.code == Code::ok);

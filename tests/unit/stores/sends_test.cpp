@@ -123,7 +123,8 @@ struct Sends : DeviceNode {
         result.fate = fate;
         result.provider = "apns";
         const auto settled = ask<delivery::Settled>([&](auto done) {
-            store().push().settle({result}, std::move(done));
+            store().push().settle(std::make_shared<const std::vector<PushResult>>(1, result),
+                                  std::move(done));
             return true;
         });
         REQUIRE(settled.code == Code::ok);
