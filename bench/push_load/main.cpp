@@ -155,7 +155,8 @@ class Deadline final : public net::TimerWheel::Timer {
 };
 
 std::unique_ptr<delivery::Provider> make_provider(net::Reactor& reactor,
-                                                  net::BlockingThread& resolver, const Plan& plan) {
+                                                  net::BlockingThread& resolver,
+                                                  providers::ApnsTokens& tokens, const Plan& plan) {
     const std::string origin = "https://localhost:" + std::to_string(plan.port);
     if (plan.service == "apns") {
         providers::ApnsOptions options;
@@ -165,7 +166,7 @@ std::unique_ptr<delivery::Provider> make_provider(net::Reactor& reactor,
         options.team_id = "TEAM123456";
         options.topic = "com.example.app";
         options.ca = plan.ca;
-        return providers::make_apns(reactor, resolver, options);
+        return providers::make_apns(reactor, resolver, tokens, options);
     }
     if (plan.service == "fcm") {
         providers::FcmOptions options;
@@ -192,7 +193,8 @@ int run(const Plan& plan) {
     net::BlockingThread resolver{"resolver"};
     const net::Reactor::Scope scope{reactor};
     MemoryQueue queue{reactor, plan};
-    const auto provider = make_provider(reactor, resolver, plan);
+    providers::ApnsTokens tokens;
+    const auto provider = make_provider(reactor, resolver, tokens, plan);
     delivery::Dispatcher dispatcher{reactor,
                                     queue,
                                     [&](const delivery::PushDevice&) { return provider.get(); },

@@ -374,7 +374,7 @@ def test_devices_survive_the_process(start, tag):
     register(gateway, web("ada", tag), 200)
     store = run_command("store", "check", "--config", gateway.config_path,
                         directory=gateway.directory)
-    assert store.returncode == 0 and store.stdout.endswith(", 3 devices\n"), store.output
+    assert store.returncode == 0 and store.stdout.endswith(", 3 devices, 0 dead letters\n"), store.output
     stats = run_command("store", "stats", "--json", "--config", gateway.config_path,
                         directory=gateway.directory)
     assert json.loads(stats.stdout)["devices"] == 3

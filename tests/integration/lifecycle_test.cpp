@@ -186,6 +186,10 @@ TEST_CASE("a stuck reactor is noticed, makes /health fail, and may recover",
 TEST_CASE("a drain ends although a reactor is stuck", "[integration][lifecycle]") {
     Activated node;
     node.server.set_stuck_after(400ms);
+    // Two reactors take them in turn: one is of the reactor that cannot let it go.
+    HttpClient first{node.clients.port};
+    HttpClient other{node.clients.port};
+    for (HttpClient* each : {&first, &other}) CHECK(each->request("GET", "/health").status == 404);
     StuckThread second{"fanfare-1"};
     bool asked = false;
     node.server.drain([&](std::chrono::milliseconds) {

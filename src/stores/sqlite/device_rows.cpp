@@ -54,8 +54,7 @@ struct DeviceRows::Statements {
 
 DeviceRows::DeviceRows(Database& database) : sql_(new Statements{database}) {
     Statement newest{database, "SELECT max(coalesce((SELECT max(id) FROM devices), 0), "
-                               "coalesce((SELECT max(device) FROM push_jobs), 0), "
-                               "coalesce((SELECT max(device) FROM dead_letters), 0))"};
+                               "coalesce((SELECT max(device) FROM push_jobs), 0))"};
     if (newest.step()) last_id_ = newest.integer(0);
 }
 

@@ -57,8 +57,8 @@ class DeviceRows {
     std::uint64_t remove_found(Statement& found);
 
     std::unique_ptr<Statements, Delete> sql_;
-    /// The newest id that a device has, or had: what is still kept for one that is no more (jobs,
-    /// dead letters) must never be taken for another's.
+    /// The newest id that a device has, or had: what is still kept for one that is no more (jobs)
+    /// must never be taken for another's.
     std::int64_t last_id_ = 0;
 };
 

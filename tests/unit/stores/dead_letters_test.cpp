@@ -400,7 +400,7 @@ TEST_CASE("dead letters: what cannot be redriven stays, and says why", "[stores]
     SECTION("the device is gone") {
         letters.lost("ada");
         letters.remove_device("ada");
-        letters.add_device("bo"); // in its row, as likely as not
+        letters.add_device("bo");
         CHECK(letters.redrive({}) == "0 device_gone1");
         letters.add_device("ada"); // registered again, under its name
         CHECK(letters.redrive({}) == "1");
@@ -609,23 +609,23 @@ TEST_CASE("dead letters: they are there after a restart, and counted", "[stores]
     Letters letters{folder.file()};
     REQUIRE(letters.node.wait([&] { return letters.figure() == 1; }));
     CHECK(letters.ids() == "1");
+    letters.add_device("bo", "7"); // whatever names letters have, devices get ids of their own
     CHECK(letters.jobs().at(0).notification.data ==
           R"({"title":"x","data":[1],"priority":"high"})");
 }
 
-TEST_CASE("dead letters: a job whose device's row is another user's now is nobody's",
+TEST_CASE("dead letters: a job whose device's row is another user's is nobody's",
           "[stores][letters]") {
     TestFolder folder;
     Letters letters{folder.file()};
     letters.add_device("ada");
-    static_cast<void>(letters.node.place(letters.order("ada")));
-    letters.remove_device("ada");
     letters.add_device("eve");
+    static_cast<void>(letters.node.place(letters.order("ada")));
     {
+        // Ids of devices are not used again; what is in the file is not trusted for that.
         StoredRows rows{folder.file()};
-        REQUIRE(
-            rows.rows("SELECT 1 FROM push_jobs AS j JOIN devices AS d ON d.id = j.device").size() ==
-            1); // else this shows nothing
+        static_cast<void>(rows.rows("UPDATE push_jobs SET device = (SELECT id FROM devices "
+                                    "WHERE user = 'eve')"));
     }
     CHECK(letters.jobs().empty());
 }
