@@ -34,8 +34,11 @@ void expect_json_within(std::string_view part, std::string_view text) {
 }
 
 void check_body(const NotificationBody& body, std::string_view text) {
-    expect(!body.users.empty() && body.users.size() <= users_max);
-    expect(body.many || body.users.size() == 1);
+    const bool one = !is_send(body);
+    const int targets = int{one} + int{body.many} + int{body.broadcast} + int{!body.topic.empty()};
+    expect(targets == 1);
+    expect(body.users.size() <= users_max);
+    expect(one ? body.users.size() == 1 : body.many != body.users.empty());
     expect(std::set<std::string>(body.users.begin(), body.users.end()).size() == body.users.size());
     for (const std::string& user : body.users) expect(room::id_fault(user) == nullptr);
     expect(!body.title.empty() || !body.body.empty() || !body.data.empty());
@@ -45,7 +48,7 @@ void check_body(const NotificationBody& body, std::string_view text) {
         expect(part.empty() || part.front() == '"');
     expect(body.channels < 16);
     expect(!body.ttl || (body.ttl->count() >= 0 && *body.ttl <= NotificationBody::ttl_max));
-    for (const std::string& word : {body.collapse_key, body.category})
+    for (const std::string& word : {body.collapse_key, body.category, body.topic})
         expect(word.empty() || (word.size() <= 64 && room::id_fault(word) == nullptr));
     expect(body.key.empty() || room::id_fault(body.key) == nullptr);
 }
