@@ -15,12 +15,13 @@
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/rsa.h>
 
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -35,7 +36,7 @@ using delivery::Platform;
 struct Plan {
     std::string service = "apns";
     std::uint16_t port = 0;
-    std::uint16_t oauth_port = 0;
+    std::string account;
     std::string ca;
     std::uint64_t pushes = 100'000;
     std::size_t seconds_max = 120;
@@ -52,10 +53,10 @@ std::string private_pem(EVP_PKEY* made) {
     return {text, size};
 }
 
-std::string escaped(const std::string& pem) {
-    std::string text;
-    for (const char c : pem) text += c == '\n' ? std::string{"\\n"} : std::string{c};
-    return text;
+std::string read_file(const std::string& path) {
+    std::ifstream file{path, std::ios::binary};
+    if (!file) throw std::runtime_error{"cannot read " + path};
+    return {std::istreambuf_iterator<char>{file}, {}};
 }
 
 /// A browser's public key.
@@ -171,11 +172,7 @@ std::unique_ptr<delivery::Provider> make_provider(net::Reactor& reactor,
     if (plan.service == "fcm") {
         providers::FcmOptions options;
         options.endpoint = origin;
-        options.service_account =
-            fmt::format(R"({{"type":"service_account","project_id":"demo","private_key_id":"k1",)"
-                        R"("client_email":"push@demo.iam.gserviceaccount.com","private_key":"{}",)"
-                        R"("token_uri":"https://localhost:{}/token"}})",
-                        escaped(private_pem(EVP_RSA_gen(2048))), plan.oauth_port);
+        options.service_account = read_file(plan.account);
         options.ca = plan.ca;
         return providers::make_fcm(reactor, resolver, options);
     }
@@ -217,7 +214,7 @@ int main(int argc, char** argv) {
     CLI::App app{"Pushes from memory, as fast as the service takes them."};
     app.add_option("--service", plan.service)->check(CLI::IsMember({"apns", "fcm", "webpush"}));
     app.add_option("--port", plan.port, "of the service, on localhost")->required();
-    app.add_option("--oauth-port", plan.oauth_port, "fcm: where tokens come from");
+    app.add_option("--account", plan.account, "fcm: JSON file of the service account");
     app.add_option("--ca", plan.ca, "PEM file")->required();
     app.add_option("--pushes", plan.pushes);
     app.add_option("--seconds-max", plan.seconds_max, "give up after this time");

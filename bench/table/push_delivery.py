@@ -69,7 +69,7 @@ def from_memory(bench):
             def ours():
                 out, seconds = bench.processes.run_client(
                     [bench.processes.push_load, "--service", service, "--port",
-                     str(here.sim.ports[service]), "--oauth-port", str(here.sim.ports["oauth"]),
+                     str(here.sim.ports[service]), "--account", str(here.directory / "account.json"),
                      "--ca", here.sim.ca, "--pushes", str(count)], core=bench.processes.server_core)
                 report = json.loads(out)
                 if report["sent"] != count:
@@ -150,7 +150,7 @@ def urgent(bench):
             here.register("apns", count + 2 * samples)
             with here.gateway(pinned=False) as gateway:
                 quiet = times(here, gateway, count)
-                mass = in_background(lambda: here.notify_all(gateway, count))
+                mass = in_background(lambda: here.notify_all(gateway, count, per_call=10_000))
                 while here.sim.taken("apns") < samples + count // 50:
                     time.sleep(0.005)
                 busy = times(here, gateway, count + samples,

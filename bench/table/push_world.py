@@ -148,7 +148,7 @@ log: {{level: error, format: text}}
                  for n in range(first, first + count)))
         store.close()
 
-    def notify_all(self, gateway, count, first=0, per_call=1000, **fields):
+    def notify_all(self, gateway, count, first=0, per_call=100, **fields):
         for begin in range(first, first + count, per_call):
             users = [f"user-{n}" for n in range(begin, min(first + count, begin + per_call))]
             gateway.api("/notifications", {"user_ids": users, "channels": ["push"], "title": TITLE,

@@ -23,7 +23,7 @@ using delivery::Placed;
 /// Of `user_ids`. So many are placed in the call's own transaction; more are placed later, as those
 /// of a topic and of a broadcast are (docs/decisions/0015-mass-sends.md).
 constexpr std::size_t users_max = 10'000;
-constexpr std::size_t users_at_once_max = 1'000;
+constexpr std::size_t users_at_once_max = 100;
 
 std::optional<delivery::Audience> audience_of(const NotificationBody& body) {
     using Kind = delivery::Audience::Kind;

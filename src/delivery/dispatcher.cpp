@@ -20,6 +20,12 @@
 #include <utility>
 
 namespace fanfare::delivery {
+namespace {
+
+/// Pushes that one turn begins: what is urgent, and comes meanwhile, waits for so many.
+constexpr std::size_t begun_max = 128;
+
+} // namespace
 
 /// All of it. At the end of each turn it looks at what may go: whatever gives a provider room
 /// happens in a turn of this reactor.
@@ -85,6 +91,7 @@ class Dispatcher::Work final : net::TurnEnd, net::TimerWheel::Timer {
     PushWindow window_;
     JobsByDeadline deadlines_;   // of what is in flight, the earliest first
     std::uint64_t attempts_ = 0; // numbers them
+    std::size_t begun_ = 0;      // in this turn
     MonoMillis timer_at_ = 0;
     bool started_ = false;
     bool draining_ = false;
@@ -239,9 +246,11 @@ void Dispatcher::Work::send_what_may_go() {
     const std::size_t count = credentials_.size();
     if (count == 0) return;
     first_served_ = (first_served_ + 1) % count;
+    begun_ = 0;
     for (const Priority lane : push_lanes)
         for (std::size_t i = 0; i < count; ++i)
             serve(*credentials_[(first_served_ + i) % count], lane);
+    if (begun_ >= begun_max) reactor_.wake_at(reactor_.now_micros()); // there may be more
 }
 
 void Dispatcher::Work::serve(Credential& credential, Priority lane) {
@@ -266,7 +275,8 @@ void Dispatcher::Work::serve(Credential& credential, Priority lane) {
 
 bool Dispatcher::Work::may_begin(const Credential& credential, Priority lane) const {
     const MonoMillis now = reactor_.now();
-    return credential.may_send(lane, now) && bucket_.ready_at(rate_) <= now && !settlement_.full();
+    return begun_ < begun_max && credential.may_send(lane, now) && bucket_.ready_at(rate_) <= now &&
+           !settlement_.full();
 }
 
 bool Dispatcher::Work::end_if_over(HeldJob& held) {
@@ -290,6 +300,7 @@ void Dispatcher::Work::hand_over(HeldJob& held, const PushContent& content) {
     Credential& credential = *held.credential;
     window_.take(held);
     held.attempt = ++attempts_;
+    ++begun_;
     held.since = now;
     held.deadline = now + options_.deadline.count();
     held.probe = credential.began(held.lane, now);

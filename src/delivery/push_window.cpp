@@ -10,7 +10,7 @@ namespace fanfare::delivery {
 namespace {
 
 // Jobs of one read: each may be as large as a message.
-constexpr std::size_t page_max = 500;
+constexpr std::size_t page_max = 250;
 // A credential may have so many jobs of a lane here even if others have all the rest.
 constexpr std::size_t least_part = 16;
 // How far a transaction may be behind the time it says, and how soon and how often that is looked

@@ -22,7 +22,7 @@ namespace fanfare::delivery {
 class Settlement {
   public:
     /// Results of one batch.
-    static constexpr std::size_t batch_max = 500;
+    static constexpr std::size_t batch_max = 250;
     /// With so many on their way nothing is sent any more.
     static constexpr std::size_t results_max = 2'000;
 

@@ -100,6 +100,7 @@ class SqliteDeadLetters::Step final : public WriteTask {
     [[nodiscard]] Lane lane() const noexcept override { return Lane::low; }
     [[nodiscard]] std::size_t bytes() const noexcept override { return ids_.size() * 512; }
     [[nodiscard]] std::size_t operations() const noexcept override { return ids_.size(); }
+    [[nodiscard]] std::size_t cost() const noexcept override { return ids_.size() * 8; }
     void apply() override {
         done_ = {};
         const Moment moment = letters_.inbox_.moment();

@@ -35,6 +35,8 @@ class SqliteInbox::Place final : public WriteTask {
                                      1);
     }
 
+    [[nodiscard]] std::size_t cost() const noexcept override { return operations() * 8; }
+
     void apply() override {
         placed_ = {};
         if (!order_.key.empty() && is_known()) return;

@@ -253,6 +253,7 @@ class SqlitePushQueue::Settle final : public WriteTask {
     [[nodiscard]] Lane lane() const noexcept override { return Lane::high; }
     [[nodiscard]] std::size_t bytes() const noexcept override { return results_->size() * 256; }
     [[nodiscard]] std::size_t operations() const noexcept override { return results_->size(); }
+    [[nodiscard]] std::size_t cost() const noexcept override { return results_->size() * 4; }
     void apply() override {
         const Moment moment = queue_.inbox_.moment();
         for (const PushResult& result : *results_) settle(result, moment);

@@ -21,13 +21,14 @@ void WriteLanes::put(net::BlockingTasks& tasks) {
     tasks.clear();
 }
 
-WriteLanes::Batch WriteLanes::compose(std::size_t operations_max, std::size_t bytes_max) {
+WriteLanes::Batch WriteLanes::compose(std::size_t cost_max, std::size_t bytes_max) {
     Batch batch;
+    const bool urgent = !lanes_[static_cast<std::size_t>(Lane::critical)].tasks.empty();
     auto behind = static_cast<std::size_t>(std::count_if(
         lanes_.begin(), lanes_.end(), [](const Waiting& lane) { return !lane.tasks.empty(); }));
     Budget budget;
-    budget.operation = std::max<std::size_t>(bytes_max / operations_max, 1);
-    budget.left = budget.operation * operations_max;
+    budget.operation = std::max<std::size_t>(bytes_max / cost_max, 1);
+    budget.left = budget.operation * cost_max;
     const std::size_t share = budget.left / shares;
     for (Waiting& lane : lanes_) {
         if (lane.tasks.empty()) {
@@ -35,6 +36,8 @@ WriteLanes::Batch WriteLanes::compose(std::size_t operations_max, std::size_t by
             continue;
         }
         lane.credit += share;
+        // Who has waited for the batch before need not wait for others in its own.
+        budget.shares_only = urgent && &lane != &lanes_.front();
         fill(batch, lane, budget, --behind * share);
     }
     size_ -= batch.tasks.size();
@@ -45,8 +48,9 @@ WriteLanes::Batch WriteLanes::compose(std::size_t operations_max, std::size_t by
 void WriteLanes::fill(Batch& batch, Waiting& lane, Budget& budget, std::size_t kept) {
     while (!lane.tasks.empty()) {
         const WriteTask& next = as_write(*lane.tasks.front());
-        const std::size_t cost = std::max(next.bytes(), next.operations() * budget.operation);
-        if (cost + kept > budget.left && cost > lane.credit && !batch.tasks.empty()) return;
+        const std::size_t cost = std::max(next.bytes(), next.cost() * budget.operation);
+        const bool fits = !budget.shares_only && cost + kept <= budget.left;
+        if (!fits && cost > lane.credit && !batch.tasks.empty()) return;
         batch.operations += next.operations();
         batch.bytes += next.bytes();
         budget.left -= std::min(budget.left, cost);

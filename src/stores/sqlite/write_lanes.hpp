@@ -1,8 +1,9 @@
 #pragma once
 // What waits for the writer, by urgency, and what of it is the next transaction. Each batch is
 // composed anew, so an urgent task waits for the batch that is being committed and for nothing
-// else. A lane that waits behind others gets a small share of each batch: it is slow then, but it
-// does not starve. Within a lane the order is kept. Design: docs/decisions/0013-inbox.md, "Lanes".
+// else: with something `critical` in it, a batch takes of the other lanes only their shares. A lane
+// that waits behind others gets a small share of each batch: it is slow then, but it does not
+// starve. Within a lane the order is kept. Design: docs/decisions/0013-inbox.md, "Lanes".
 
 #include "write_task.hpp"
 
@@ -31,7 +32,7 @@ class WriteLanes {
     };
     /// Takes up to so much of either, and at least one task if one waits. A task is never divided:
     /// a large one that has waited for its turn may come on top.
-    [[nodiscard]] Batch compose(std::size_t operations_max, std::size_t bytes_max);
+    [[nodiscard]] Batch compose(std::size_t cost_max, std::size_t bytes_max);
 
   private:
     struct Waiting {
@@ -44,6 +45,7 @@ class WriteLanes {
     struct Budget {
         std::size_t operation = 1;
         std::size_t left = 0;
+        bool shares_only = false; // there is something urgent in the batch
     };
     void fill(Batch& batch, Waiting& lane, Budget& budget, std::size_t kept);
 

@@ -27,6 +27,8 @@ class WriteTask : public net::BlockingTask {
     [[nodiscard]] virtual Lane lane() const noexcept { return Lane::normal; }
     /// How many operations it counts for, at least one.
     [[nodiscard]] virtual std::size_t operations() const noexcept { return 1; }
+    /// The writer's time that it takes, in that of one plain insert: what a batch is measured by.
+    [[nodiscard]] virtual std::size_t cost() const noexcept { return operations(); }
 
     Code code = Code::ok;
     const char* detail = nullptr;

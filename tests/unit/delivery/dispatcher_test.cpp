@@ -429,7 +429,7 @@ TEST_CASE("dispatcher: what has expired is not sent", "[delivery][push]") {
     CHECK(world.apns.sent == std::vector<std::string>{"long"});
 }
 
-TEST_CASE("dispatcher: results are written once a turn, 500 at a time, one batch after the other",
+TEST_CASE("dispatcher: results are written once a turn, 250 at a time, one batch after the other",
           "[delivery][push]") {
     PushWorld world;
     world.start();
@@ -443,8 +443,8 @@ TEST_CASE("dispatcher: results are written once a turn, 500 at a time, one batch
     CHECK(world.queue.settles == 1);
     world.queue.release(world.queue.settles_held);
     world.settle_until([&] { return world.queue.size() == 0; });
-    CHECK(world.queue.settles == 3);
-    CHECK(world.queue.largest_batch == 500);
+    CHECK(world.queue.settles == 4);
+    CHECK(world.queue.largest_batch == 250);
     CHECK(world.queue.under_way_max == 1);
 }
 

@@ -115,6 +115,18 @@ TEST_CASE("write lanes: a task of many operations gets its turn by several share
     CHECK(batches == 4);
 }
 
+TEST_CASE("write lanes: beside what is critical others have their shares only", "[stores]") {
+    WriteLanes lanes;
+    put(lanes, Lane::normal, 1'000);
+    put(lanes, Lane::low, 1'000);
+    put(lanes, Lane::critical, 3);
+    const WriteLanes::Batch urgent = lanes.compose(1'000, 1'000'000);
+    CHECK(count_of(urgent, Lane::critical) == 3);
+    CHECK(count_of(urgent, Lane::normal) == 1'000 / WriteLanes::shares);
+    CHECK(count_of(urgent, Lane::low) == 1'000 / WriteLanes::shares);
+    CHECK(lanes.compose(1'000, 1'000'000).tasks.size() == 1'000);
+}
+
 TEST_CASE("write lanes: a task larger than a batch is one", "[stores]") {
     WriteLanes lanes;
     put(lanes, Lane::low, 10);
