@@ -230,9 +230,11 @@ def test_nothing_is_lost_by_kill_9_in_a_redrive(simulator, start, tmp_path, tag)
     users = [f"crash-{tag}-{n}" for n in range(800)]
     simulator.script("apns", tokens={prefix + "*": [TOO_LARGE | {"times": len(users)}]})
     phones = [register(gateway, one, device_token=prefix + uuid.uuid4().hex) for one in users]
-    answer = gateway.api("POST", "/notifications", {"user_ids": users, "title": "x"})
-    assert answer.status == 202
-    ids = [one["id"] for one in answer.json()["results"]]
+    ids = []
+    for begin in range(0, len(users), 100):
+        answer = gateway.api("POST", "/notifications", {"user_ids": users[begin:begin + 100], "title": "x"})
+        assert answer.status == 202
+        ids += [one["id"] for one in answer.json()["results"]]
     wait_until(lambda: figure(gateway) == len(users), 40 * PATIENCE, "all letters")
 
     def redrive():
