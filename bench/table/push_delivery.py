@@ -128,7 +128,7 @@ def urgent(bench):
     def times(here, gateway, first, while_running=None):
         sent = {}
         for n in range(first, first + samples):
-            if while_running is not None and not while_running():
+            if sent and while_running is not None and not while_running():
                 break
             token = device_token("apns", n)
             sent[token] = time.time() * 1000
