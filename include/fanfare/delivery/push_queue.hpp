@@ -104,8 +104,8 @@ class PushQueue {
     /// Jobs of a lane that are due by `now`, behind `after`, at most `limit`.
     virtual void read(Priority lane, const PushCursor& after, WallMillis now, std::size_t limit,
                       std::function<void(PushJobs)> done) = 0;
-    /// Writes down what became of attempts, all or nothing. Not refused: jobs in flight are
-    /// bounded.
+    /// Writes down what became of attempts. Not refused: jobs in flight are bounded. After a
+    /// failure some may have been written; to write all once more is harmless.
     virtual void settle(PushResults results, std::function<void(Settled)> done) = 0;
     /// By lane. Any thread; may be a moment old.
     [[nodiscard]] virtual PushDepth depth(Priority lane) const = 0;

@@ -23,7 +23,7 @@ struct SendSlice {
 class SendLog {
   public:
     /// Of a slice, and of a piece of users in the store: so many are placed in a few milliseconds.
-    static constexpr std::size_t slice_max = 100;
+    static constexpr std::size_t slice_max = 32;
 
     virtual ~SendLog() = default;
     /// Called when there may be a new send. Any thread; once, before anything else.

@@ -245,24 +245,36 @@ void SqlitePushQueue::read(delivery::Priority lane, const PushCursor& after, Wal
 
 // --- settling ---
 
+/// A batch is written in parts, each a task, so that what is urgent comes between them. Told twice,
+/// since another part failed, a result finds no job and changes nothing.
 class SqlitePushQueue::Settle final : public WriteTask {
   public:
-    Settle(SqlitePushQueue& queue, PushResults results, std::function<void(Settled)> tell)
-        : queue_(queue), results_(std::move(results)), tell_(std::move(tell)) {}
+    static constexpr std::size_t part_max = 64;
+    /// What the parts of a batch share. On the reactor that asked.
+    struct Whole {
+        PushResults results;
+        std::function<void(Settled)> tell;
+        std::size_t parts = 0; // that are under way
+        Settled settled;       // the first failure, if there is one
+    };
+    Settle(SqlitePushQueue& queue, std::shared_ptr<Whole> whole, std::size_t begin)
+        : queue_(queue), whole_(std::move(whole)), begin_(begin),
+          end_(std::min(begin + part_max, whole_->results->size())) {}
 
     [[nodiscard]] Lane lane() const noexcept override { return Lane::high; }
-    [[nodiscard]] std::size_t bytes() const noexcept override { return results_->size() * 256; }
-    [[nodiscard]] std::size_t operations() const noexcept override { return results_->size(); }
-    [[nodiscard]] std::size_t cost() const noexcept override { return results_->size() * 4; }
+    [[nodiscard]] std::size_t bytes() const noexcept override { return operations() * 256; }
+    [[nodiscard]] std::size_t operations() const noexcept override { return end_ - begin_; }
+    [[nodiscard]] std::size_t cost() const noexcept override { return operations() * 4; }
     void apply() override {
         const Moment moment = queue_.inbox_.moment();
-        for (const PushResult& result : *results_) settle(result, moment);
+        for (std::size_t i = begin_; i < end_; ++i) settle((*whole_->results)[i], moment);
     }
     void done() override {
-        Settled settled;
-        settled.code = code;
-        settled.detail = detail;
-        tell_(std::move(settled));
+        if (code != Code::ok && whole_->settled.code == Code::ok) {
+            whole_->settled.code = code;
+            whole_->settled.detail = detail;
+        }
+        if (--whole_->parts == 0) whole_->tell(std::move(whole_->settled));
     }
 
   private:
@@ -339,12 +351,22 @@ class SqlitePushQueue::Settle final : public WriteTask {
     }
 
     SqlitePushQueue& queue_;
-    const PushResults results_;
-    std::function<void(Settled)> tell_;
+    const std::shared_ptr<Whole> whole_;
+    const std::size_t begin_;
+    const std::size_t end_;
 };
 
 void SqlitePushQueue::settle(PushResults results, std::function<void(Settled)> done) {
-    writer_.post_always(std::make_unique<Settle>(*this, std::move(results), std::move(done)));
+    auto whole = std::make_shared<Settle::Whole>();
+    whole->results = std::move(results);
+    whole->tell = std::move(done);
+    const std::size_t size = whole->results->size();
+    whole->parts = std::max<std::size_t>((size + Settle::part_max - 1) / Settle::part_max, 1);
+    std::size_t begin = 0;
+    do {
+        writer_.post_always(std::make_unique<Settle>(*this, whole, begin));
+        begin += Settle::part_max;
+    } while (begin < size);
 }
 
 } // namespace fanfare::stores

@@ -24,12 +24,17 @@ void WriteLanes::put(net::BlockingTasks& tasks) {
 WriteLanes::Batch WriteLanes::compose(std::size_t cost_max, std::size_t bytes_max) {
     Batch batch;
     const bool urgent = !lanes_[static_cast<std::size_t>(Lane::critical)].tasks.empty();
+    if (urgent)
+        watchful_ = watchful_batches;
+    else if (watchful_ != 0)
+        --watchful_;
     auto behind = static_cast<std::size_t>(std::count_if(
         lanes_.begin(), lanes_.end(), [](const Waiting& lane) { return !lane.tasks.empty(); }));
     Budget budget;
     budget.operation = std::max<std::size_t>(bytes_max / cost_max, 1);
     budget.left = budget.operation * cost_max;
     const std::size_t share = budget.left / shares;
+    if (watchful_ != 0 && !urgent) budget.left /= watchful_part;
     for (Waiting& lane : lanes_) {
         if (lane.tasks.empty()) {
             lane.credit = 0;
@@ -39,6 +44,8 @@ WriteLanes::Batch WriteLanes::compose(std::size_t cost_max, std::size_t bytes_ma
         // Who has waited for the batch before need not wait for others in its own.
         budget.shares_only = urgent && &lane != &lanes_.front();
         fill(batch, lane, budget, --behind * share);
+        // Who waits for nothing saves nothing up.
+        if (lane.tasks.empty()) lane.credit = 0;
     }
     size_ -= batch.tasks.size();
     return batch;

@@ -1,9 +1,10 @@
 #pragma once
 // What waits for the writer, by urgency, and what of it is the next transaction. Each batch is
 // composed anew, so an urgent task waits for the batch that is being committed and for nothing
-// else: with something `critical` in it, a batch takes of the other lanes only their shares. A lane
-// that waits behind others gets a small share of each batch: it is slow then, but it does not
-// starve. Within a lane the order is kept. Design: docs/decisions/0013-inbox.md, "Lanes".
+// else: with something `critical` in it, a batch takes of the other lanes only their shares, and
+// the batches after it are a quarter as large for a while. A lane that waits behind others gets a
+// small share of each batch: it is slow then, but it does not starve. Within a lane the order is
+// kept. Design: docs/decisions/0013-inbox.md, "Lanes".
 
 #include "write_task.hpp"
 
@@ -49,7 +50,12 @@ class WriteLanes {
     };
     void fill(Batch& batch, Waiting& lane, Budget& budget, std::size_t kept);
 
+    /// After something urgent batches are smaller for a while: more of it may come.
+    static constexpr std::size_t watchful_batches = 1'000;
+    static constexpr std::size_t watchful_part = 4;
+
     std::array<Waiting, lane_count> lanes_;
+    std::size_t watchful_ = 0; // so many more batches are small
     std::size_t size_ = 0;
 };
 

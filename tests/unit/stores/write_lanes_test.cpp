@@ -124,6 +124,13 @@ TEST_CASE("write lanes: beside what is critical others have their shares only", 
     CHECK(count_of(urgent, Lane::critical) == 3);
     CHECK(count_of(urgent, Lane::normal) == 1'000 / WriteLanes::shares);
     CHECK(count_of(urgent, Lane::low) == 1'000 / WriteLanes::shares);
+    // More of it may come: batches are small for a while.
+    CHECK(lanes.compose(1'000, 1'000'000).tasks.size() == 250);
+    for (int i = 0; i < 2'000; ++i) {
+        put(lanes, Lane::low, 1);
+        static_cast<void>(lanes.compose(1'000, 1'000'000));
+    }
+    put(lanes, Lane::low, 2'000);
     CHECK(lanes.compose(1'000, 1'000'000).tasks.size() == 1'000);
 }
 
