@@ -15,21 +15,12 @@ pytest.importorskip("hpack")
 
 from client import asynchronous, connect, off_loop  # noqa: E402
 from harness import PATIENCE, assert_problem, quoted, run_command, token, wait_until  # noqa: E402
-from push_sim import (APNS_KEY, KID, OAUTH_KEY, PROGRAM, TEAM, TOPIC, Simulator, write_public)  # noqa: E402
+from push_sim import PROGRAM  # noqa: E402
 from test_metrics import scrape  # noqa: E402
 from test_push import push_config  # noqa: E402
+from test_push import simulator  # noqa: E402, F401  # pylint: disable=unused-import
 
 pytestmark = pytest.mark.skipif(not os.access(PROGRAM, os.X_OK), reason="needs fanfare-push-sim")
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("push_sim")
-    one = Simulator(directory, "--apns-key", write_public(directory / "apns.pem", APNS_KEY), "--team", TEAM,
-                    "--kid", KID, "--apns-topic", TOPIC, "--fcm-project", "demo",
-                    "--oauth-key", write_public(directory / "oauth.pem", OAUTH_KEY))
-    yield one
-    one.stop()
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ pytest.importorskip("hpack")
 from harness import PATIENCE, merged, wait_until  # noqa: E402
 from push_judge import (Cuts, judge, judge_timelines, series, side_by_side, wait_all_sent,
                         wait_settled)  # noqa: E402
-from push_sim import (APNS_KEY, KID, OAUTH_KEY, PROGRAM, TEAM, TOPIC, VAPID_KEY, Simulator, b64, point,
-                      write_public)  # noqa: E402
+from push_sim import PROGRAM, VAPID_KEY, b64, point  # noqa: E402
 from test_push import notify, push_config, register, shown  # noqa: E402
+from test_push import simulator  # noqa: E402, F401  # pylint: disable=unused-import
 
 pytestmark = pytest.mark.skipif(not os.access(PROGRAM, os.X_OK), reason="needs fanfare-push-sim")
 
@@ -33,16 +33,6 @@ TOO_MANY = {"apns": ({"reason": "TooManyRequests"}, "TooManyRequests"),
 DOWN = {"apns": ({"reason": "ServiceUnavailable"}, "ServiceUnavailable"),
         "fcm": ({"reason": "UNAVAILABLE"}, "UNAVAILABLE"),
         "webpush": ({}, "errno 201")}
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("push_sim")
-    one = Simulator(directory, "--apns-key", write_public(directory / "apns.pem", APNS_KEY), "--team", TEAM,
-                    "--kid", KID, "--apns-topic", TOPIC, "--fcm-project", "demo",
-                    "--oauth-key", write_public(directory / "oauth.pem", OAUTH_KEY))
-    yield one
-    one.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@
 #include <fanfare/net/blocking_thread.hpp>
 
 #include <functional>
-#include <limits>
 #include <memory>
 
 namespace fanfare::stores {
@@ -31,11 +30,6 @@ class SqliteDeadLetters final : public delivery::DeadLetters, public Chores {
                    std::function<void(delivery::LettersDone)> done) override;
 
     // Chores: none, but what a transaction did to the letters is counted.
-    void slice(std::size_t /*rows*/) override {}
-    void undo() noexcept override {}
-    [[nodiscard]] MonoMillis due() const noexcept override {
-        return std::numeric_limits<MonoMillis>::max();
-    }
     void settled(bool committed) noexcept override;
 
   private:

@@ -9,7 +9,6 @@
 #include <array>
 #include <atomic>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <vector>
 
@@ -30,11 +29,6 @@ class SqlitePushQueue final : public delivery::PushQueue, public Chores {
     [[nodiscard]] delivery::PushDepth depth(delivery::Priority lane) const override;
 
     // Chores: none, but what a transaction did to the queue is counted.
-    void slice(std::size_t /*rows*/) override {}
-    void undo() noexcept override {}
-    [[nodiscard]] MonoMillis due() const noexcept override {
-        return std::numeric_limits<MonoMillis>::max();
-    }
     void settled(bool committed) noexcept override;
 
   private:

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,16 +31,18 @@ class Chores {
   public:
     virtual ~Chores() = default;
     /// Does about `rows` rows of it. On the writer's thread; throws SqliteError.
-    virtual void slice(std::size_t rows) = 0;
+    virtual void slice(std::size_t /*rows*/) {}
     /// The transaction of that slice was rolled back.
-    virtual void undo() noexcept = 0;
+    virtual void undo() noexcept {}
     /// Before the commit of any transaction: what its tasks and slices left to be written at its
     /// end. Throws SqliteError.
     virtual void seal() {}
     /// A transaction is over, with a slice or without; after `undo` of it and of its tasks.
     virtual void settled(bool /*committed*/) noexcept {}
-    /// When the next slice is due; now or earlier: at once.
-    [[nodiscard]] virtual MonoMillis due() const noexcept = 0;
+    /// When the next slice is due; now or earlier: at once. Never, for who only hears of the ends.
+    [[nodiscard]] virtual MonoMillis due() const noexcept {
+        return std::numeric_limits<MonoMillis>::max();
+    }
 };
 
 class Writer {
